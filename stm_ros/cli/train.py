@@ -1,0 +1,44 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`stm train`: train stm_lite as a YAML file says, or go on where it stopped."""
+from argparse import ArgumentParser
+from argparse import Namespace
+from pathlib import Path
+
+HELP = 'train stm_lite; run again to continue after a stop'
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('--config', type=Path, required=True, help='YAML, see config/training/')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='folder that the data sets of the configuration lie in')
+    parser.add_argument('--out', type=Path, default=Path('runs/train'),
+                        help='checkpoints, log and weights (default: %(default)s)')
+    parser.add_argument('--iterations', type=int, default=0,
+                        help='stop earlier than the configuration says; for a trial')
+
+
+def run(arguments: Namespace) -> int:
+    """Train; returns 0 when finished, 1 when stopped by a signal after a checkpoint."""
+    from stm_ros.networks.stm_lite import STMLite
+    from stm_ros.training.configuration import load_config
+    from stm_ros.training.configuration import shortened
+    from stm_ros.training.export import export_weights
+    from stm_ros.training.export import imagenet_state
+    from stm_ros.training.loop import Trainer
+    from stm_ros.networks.trunks import load_imagenet_trunk
+
+    config = load_config(arguments.config, arguments.data)
+    if arguments.iterations:
+        config = shortened(config, arguments.iterations)
+    network = STMLite()
+    load_imagenet_trunk(network.trunk, imagenet_state())
+    trainer = Trainer(config, arguments.out, network)
+    finished = trainer.run()
+    weights = arguments.out / 'stm_lite.safetensors'
+    export_weights(trainer.averaged_network(), weights, {
+        'licence': config.licence, 'iterations': str(trainer.iteration),
+        'data': ', '.join(data_set.name for data_set in config.data_sets)})
+    print(f'{"finished" if finished else "stopped"} at iteration {trainer.iteration}: {weights}')
+    return 0 if finished else 1

@@ -1,0 +1,84 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The YAML file that describes one training from seeds to weights."""
+from dataclasses import dataclass
+from dataclasses import fields
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from stm_ros.training.sources import DataSet
+from stm_ros.vision.errors import InputError
+
+_KINDS = ('video', 'instances', 'binary', 'regions')
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training, up to iteration `until`, with clips of its own."""
+
+    until: int
+    frames: int
+    batch: int
+    max_skip: int
+    size: int = 256
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What `stm train` does. Rates are AdamW learning rates; shares are of clips."""
+
+    data_sets: tuple[DataSet, ...]
+    phases: tuple[Phase, ...]
+    licence: str
+    seed: int = 1
+    workers: int = 1
+    head_rate: float = 4e-4
+    trunk_rate: float = 4e-5
+    weight_decay: float = 0.01
+    warm_up: int = 100
+    bootstrap_from: int = 300
+    bootstrap_share: float = 0.2
+    average_decay: float = 0.998
+    shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
+    checkpoint_seconds: float = 240.0
+    validate_every: int = 400
+
+    @property
+    def iterations(self) -> int:
+        """The iteration at which training ends."""
+        return self.phases[-1].until
+
+
+def load_config(path: Path, data_root: Path) -> TrainingConfig:
+    """Read a training configuration; folders of data sets are relative to `data_root`.
+
+    :raises InputError: for an unknown key, an unknown kind of data set or a missing folder.
+    """
+    content = yaml.safe_load(path.read_text())
+    known = {f.name for f in fields(TrainingConfig)}
+    unknown = set(content) - known
+    if unknown:
+        raise InputError(f'{path}: unknown {sorted(unknown)}; known are {sorted(known)}')
+    data_sets = tuple(_data_set(path, entry, data_root) for entry in content.pop('data_sets'))
+    phases = tuple(Phase(**entry) for entry in content.pop('phases'))
+    if 'shares' in content:
+        content['shares'] = tuple(content['shares'])
+    return TrainingConfig(data_sets=data_sets, phases=phases, **content)
+
+
+def _data_set(path: Path, entry: dict, data_root: Path) -> DataSet:
+    if entry.get('kind') not in _KINDS:
+        raise InputError(f'{path}: data set {entry.get("name")} has kind {entry.get("kind")!r}; '
+                         f'accepted are {_KINDS}')
+    data_set = DataSet(**{**entry, 'folder': data_root / entry['folder']})
+    if not data_set.folder.is_dir():
+        raise InputError(f'{path}: data set {data_set.name} is not at {data_set.folder}')
+    return data_set
+
+
+def shortened(config: TrainingConfig, iterations: int) -> TrainingConfig:
+    """The same training, ended after `iterations`."""
+    phases = tuple(replace(phase, until=min(phase.until, iterations)) for phase in config.phases)
+    return replace(config, phases=phases)

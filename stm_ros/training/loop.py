@@ -1,0 +1,211 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: resumable, with an average of the weights, a log and a plot."""
+import csv
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch import nn
+from torch.utils.data import DataLoader
+
+from stm_ros.networks.stm_lite import STMLite
+from stm_ros.training.clips import ClipDataset
+from stm_ros.training.clips import ClipSettings
+from stm_ros.training.configuration import Phase
+from stm_ros.training.configuration import TrainingConfig
+from stm_ros.training.forward import ClipForward
+from stm_ros.training.losses import clip_loss
+
+_LOG_FIELDS = ('iteration', 'seconds', 'loss', 'cross_entropy', 'dice', 'quality', 'iou',
+               'dev_j_and_f')
+_LOG_EVERY = 20
+
+
+class Trainer:
+    """Trains STM-lite as a configuration says; continues from its last checkpoint."""
+
+    def __init__(self, config: TrainingConfig, folder: Path, network: STMLite,
+                 validate: Callable[[STMLite], float] | None = None) -> None:
+        """Prepare training in `folder`, on a GPU where there is one.
+
+        :param network: with its trunk's ImageNet weights loaded.
+        :param validate: J&F in [0, 100] of a network in eval mode, called now and then.
+        """
+        self.config = config
+        self.folder = folder
+        self.validate = validate
+        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        freeze_fine_trunk(self.network)
+        self.average = {name: tensor.detach().clone()
+                        for name, tensor in self.network.state_dict().items()}
+        self.optimizer = make_optimizer(self.network, config)
+        self.iteration = 0
+        self.stopping = False
+        folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    def run(self) -> bool:
+        """Train to the end; False where SIGTERM or SIGINT stopped it after a checkpoint."""
+        previous = {number: signal.signal(number, self._stop)
+                    for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            for phase in self.config.phases:
+                if self.iteration < phase.until and not self.stopping:
+                    self._run_phase(phase)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        self._save()
+        return not self.stopping
+
+    def _run_phase(self, phase: Phase) -> None:
+        settings = ClipSettings(phase.size, phase.frames, 2, self.config.shares, phase.max_skip,
+                                self.config.seed)
+        left = phase.until - self.iteration
+        clips = ClipDataset(list(self.config.data_sets), settings, left * phase.batch,
+                            self.iteration * phase.batch)
+        loader = DataLoader(clips, phase.batch, num_workers=self.config.workers,
+                            prefetch_factor=4 if self.config.workers else None)
+        forward = ClipForward(self.network)
+        began, saved, sums = time.monotonic(), time.monotonic(), _Means()
+        for images, masks in loader:
+            torch.manual_seed(self.config.seed * 1_000_003 + self.iteration)
+            sums.add(self._step(forward, images.to(self.device), masks.to(self.device)))
+            self.iteration += 1
+            if self.iteration % _LOG_EVERY == 0:
+                seconds = (time.monotonic() - began) / _LOG_EVERY
+                began = time.monotonic()
+                self._report(sums.take(), seconds)
+            if time.monotonic() - saved > self.config.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+            if self.iteration % self.config.validate_every == 0:
+                self._validate()
+                began = time.monotonic()
+            if self.stopping:
+                return
+
+    def _step(self, forward: ClipForward, images: Tensor, masks: Tensor) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group['lr'] = group['base_rate'] * learning_rate_factor(
+                self.iteration, self.config.warm_up, self.config.iterations)
+        share = 1.0
+        if self.iteration >= self.config.bootstrap_from:
+            share = self.config.bootstrap_share
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            predictions = forward(images.float() / 255, masks.float())
+        loss, parts = clip_loss(predictions, masks.float(), share)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 3.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self._update_average()
+        return {'loss': float(loss.detach()), **parts}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.config.average_decay, (1 + self.iteration) / (10 + self.iteration))
+        for name, tensor in self.network.state_dict().items():
+            self.average[name].lerp_(tensor, 1 - decay)
+
+    def averaged_network(self) -> STMLite:
+        """A network of its own with the averaged weights, in eval mode."""
+        network = STMLite().to(self.device)
+        network.load_state_dict(self.average)
+        return network.eval()
+
+    def _validate(self) -> None:
+        self._save()
+        if self.validate is None:
+            return
+        score = self.validate(self.averaged_network())
+        print(f'iteration {self.iteration}: dev J&F {score:.2f}', flush=True)
+        self._log({'iteration': self.iteration, 'dev_j_and_f': round(score, 3)})
+
+    def _report(self, means: dict[str, float], seconds: float) -> None:
+        left = (self.config.iterations - self.iteration) * seconds
+        print(f'iteration {self.iteration}/{self.config.iterations}  '
+              + '  '.join(f'{name} {value:.3f}' for name, value in means.items())
+              + f'  {seconds:.2f} s each, {left / 60:.0f} min left', flush=True)
+        self._log({'iteration': self.iteration, 'seconds': round(seconds, 3),
+                   **{name: round(value, 5) for name, value in means.items()}})
+
+    def _log(self, row: dict[str, float]) -> None:
+        path = self.folder / 'log.csv'
+        is_new = not path.exists()
+        with path.open('a', newline='') as file:
+            writer = csv.DictWriter(file, _LOG_FIELDS)
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def _stop(self, number: int, frame: object) -> None:
+        print('stopping after this iteration', flush=True)
+        self.stopping = True
+
+    def _save(self) -> None:
+        content = {'iteration': self.iteration, 'network': self.network.state_dict(),
+                   'average': self.average, 'optimizer': self.optimizer.state_dict()}
+        partial = self.folder / 'checkpoint.pt.partial'
+        torch.save(content, partial)
+        partial.replace(self.folder / 'checkpoint.pt')
+
+    def _resume(self) -> None:
+        path = self.folder / 'checkpoint.pt'
+        if not path.exists():
+            return
+        content = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(content['network'])
+        self.average = content['average']
+        self.optimizer.load_state_dict(content['optimizer'])
+        self.iteration = content['iteration']
+        print(f'continuing from iteration {self.iteration}', flush=True)
+
+
+class _Means:
+    """Sums of named numbers, taken as means."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: value / self.count for name, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
+
+
+def freeze_fine_trunk(network: STMLite) -> None:
+    """Stop gradients below stride 16: early ImageNet features serve as they are."""
+    for module in (network.trunk.stem, *network.trunk.blocks[:5]):
+        module.requires_grad_(False)
+
+
+def make_optimizer(network: STMLite, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with the trunk at its own, lower rate."""
+    trunk = [p for p in network.trunk.parameters() if p.requires_grad]
+    inside = {id(p) for p in network.trunk.parameters()}
+    heads = [p for p in network.parameters() if id(p) not in inside]
+    groups = [{'params': heads, 'base_rate': config.head_rate},
+              {'params': trunk, 'base_rate': config.trunk_rate}]
+    return torch.optim.AdamW(groups, lr=config.head_rate, weight_decay=config.weight_decay)
+
+
+def learning_rate_factor(iteration: int, warm_up: int, iterations: int) -> float:
+    """Linear warm-up, then a cosine to a hundredth."""
+    if iteration < warm_up:
+        return (iteration + 1) / warm_up
+    share = (iteration - warm_up) / max(1, iterations - warm_up)
+    cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, share))))
+    return 0.01 + 0.99 * float(cosine)

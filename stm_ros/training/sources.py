@@ -1,0 +1,75 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Where training images come from: folders of images with masks, videos and stills."""
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stm_ros.vision.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One folder of the training configuration.
+
+    kind: 'video' (a folder of sequences, each with images/ and masks/), 'instances' (ids tell
+    objects apart), 'binary' (any positive value is the one object) or 'regions' (every region
+    can be a target; none is a whole scene's object).
+    """
+
+    name: str
+    folder: Path
+    kind: str
+    licence: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Paths of an image and of its mask, aligned pixel for pixel."""
+
+    image: Path
+    mask: Path
+    binary: bool
+
+    def load(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image H×W×3 uint8 RGB and label map H×W uint8, the longer side at most `longest`."""
+        image = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
+        mask = cv2.imread(str(self.mask), cv2.IMREAD_UNCHANGED)
+        if image is None or mask is None:
+            raise InputError(f'cannot read {self.image} or {self.mask}')
+        if mask.ndim == 3:
+            mask = mask[..., 0]
+        if self.binary:
+            mask = (mask > 0).astype(np.uint8)
+        factor = longest / max(image.shape[:2])
+        if factor < 1:
+            size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), mask.astype(np.uint8)
+
+
+def pairs_in(folder: Path, binary: bool) -> list[Pair]:
+    """The image and mask pairs of a folder with images/ and masks/, in order of name.
+
+    :raises InputError: where the folder holds none.
+    """
+    images = sorted((folder / 'images').glob('*.jpg'))
+    pairs = [Pair(path, folder / 'masks' / f'{path.stem}.png', binary) for path in images]
+    if not pairs:
+        raise InputError(f'{folder} holds no images/*.jpg with masks/*.png')
+    return pairs
+
+
+def videos_in(folder: Path) -> list[list[Pair]]:
+    """The sequences below `folder`, each a list of consecutive frames.
+
+    :raises InputError: where the folder holds none.
+    """
+    sequences = [pairs_in(path, True) for path in sorted(folder.iterdir()) if path.is_dir()]
+    if not sequences:
+        raise InputError(f'{folder} holds no sequences')
+    return sequences

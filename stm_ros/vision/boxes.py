@@ -1,0 +1,30 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Axis-aligned boxes in pixel edges."""
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in pixels of the source image; the origin is the upper left corner of pixel (0, 0).
+
+    The values are pixel edges: one pixel at column 3 has `x_min` 3 and `width` 1.
+    """
+
+    x_min: float
+    y_min: float
+    width: float
+    height: float
+
+
+def box_of_mask(mask: np.ndarray) -> Box | None:
+    """Return the tightest box around the true pixels of `mask` (H×W), None where there are none."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(mask.any(axis=0))
+    top, bottom = int(rows[0]), int(rows[-1])
+    left, right = int(columns[0]), int(columns[-1])
+    return Box(float(left), float(top), float(right - left + 1), float(bottom - top + 1))
