@@ -1,0 +1,201 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pixels of ROS image messages, decoded by numpy and OpenCV alone.
+
+Encodings are named as in `sensor_msgs/image_encodings.hpp`. Everything becomes H×W×3 uint8 RGB:
+16-bit samples are divided by 257 and rounded (so 0 and 65535 become 0 and 255), 32-bit floats
+must lie in [0, 1], YUV is ITU-R BT.601 with limited range, and `8UC3`/`8UC4` are taken in OpenCV's
+order, blue first.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from stm_ros.vision.errors import InputError
+
+_ByteSource = bytes | bytearray | memoryview | np.ndarray
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How an encoding stores a row: `channels` samples of `sample` dtype per pixel."""
+
+    channels: int
+    sample: str
+    to_rgb: Callable[[np.ndarray], np.ndarray]
+
+
+def _grey_to_rgb(samples: np.ndarray) -> np.ndarray:
+    return np.repeat(samples, 3, axis=2)
+
+
+def _take(*channels: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda samples: samples[..., channels]
+
+
+def _convert(code: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda samples: cv2.cvtColor(np.ascontiguousarray(samples), code)
+
+
+def _demosaic(code: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda samples: cv2.cvtColor(np.ascontiguousarray(samples[..., 0]), code)
+
+
+_BAYER = {
+    'rggb': cv2.COLOR_BayerRGGB2RGB, 'bggr': cv2.COLOR_BayerBGGR2RGB,
+    'gbrg': cv2.COLOR_BayerGBRG2RGB, 'grbg': cv2.COLOR_BayerGRBG2RGB}
+_UYVY = _Layout(2, 'u1', _convert(cv2.COLOR_YUV2RGB_UYVY))
+_YUYV = _Layout(2, 'u1', _convert(cv2.COLOR_YUV2RGB_YUYV))
+_LAYOUTS = {
+    'mono8': _Layout(1, 'u1', _grey_to_rgb), '8UC1': _Layout(1, 'u1', _grey_to_rgb),
+    'mono16': _Layout(1, 'u2', _grey_to_rgb), '16UC1': _Layout(1, 'u2', _grey_to_rgb),
+    '32FC1': _Layout(1, 'f4', _grey_to_rgb),
+    'rgb8': _Layout(3, 'u1', _take(0, 1, 2)), 'bgr8': _Layout(3, 'u1', _take(2, 1, 0)),
+    'rgba8': _Layout(4, 'u1', _take(0, 1, 2)), 'bgra8': _Layout(4, 'u1', _take(2, 1, 0)),
+    '8UC3': _Layout(3, 'u1', _take(2, 1, 0)), '8UC4': _Layout(4, 'u1', _take(2, 1, 0)),
+    'rgb16': _Layout(3, 'u2', _take(0, 1, 2)), 'bgr16': _Layout(3, 'u2', _take(2, 1, 0)),
+    'rgba16': _Layout(4, 'u2', _take(0, 1, 2)), 'bgra16': _Layout(4, 'u2', _take(2, 1, 0)),
+    'yuv422': _UYVY, 'uyvy': _UYVY, 'yuv422_yuy2': _YUYV, 'yuyv': _YUYV,
+    **{f'bayer_{order}{bits}': _Layout(1, sample, _demosaic(code))
+       for order, code in _BAYER.items() for bits, sample in ((8, 'u1'), (16, 'u2'))}}
+# rows of the buffer per image row: luma and, after it, the interleaved chroma plane
+_PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3.0}
+_MASK_ENCODINGS = ('mono8', '8UC1', 'mono16', '16UC1')
+ENCODINGS = tuple(sorted((*_LAYOUTS, *_PLANAR_ROWS)))
+
+
+def decode(encoding: str, data: _ByteSource, height: int, width: int, step: int,
+           is_bigendian: bool | int = False) -> np.ndarray:
+    """
+    Decode the pixels of a `sensor_msgs/Image` into H×W×3 uint8 RGB (a fresh array).
+
+    `step` is the length of a row in bytes, padding included; `nv12`, `nv21` and `nv24` have
+    `step` bytes per row of luma, followed by the interleaved chroma plane.
+
+    :raises InputError: for an unknown encoding, an empty image, a `step` too short for the
+        width, a buffer whose length is not what step and height say, or floats outside [0, 1].
+    """
+    if encoding in _PLANAR_ROWS:
+        return _decode_planar(encoding, data, height, width, step)
+    if encoding not in _LAYOUTS:
+        raise InputError(
+            f'image encoding {encoding!r} is unknown; accepted are {", ".join(ENCODINGS)}')
+    layout = _LAYOUTS[encoding]
+    if layout.channels == 2 and width % 2:
+        raise InputError(f'a {encoding} image is {width} pixels wide; the width must be even')
+    samples = _samples(layout, encoding, data, height, width, step, is_bigendian)
+    return np.ascontiguousarray(_to_eight_bits(layout.to_rgb(samples)))
+
+
+def decode_mask(encoding: str, data: _ByteSource, height: int, width: int, step: int,
+                is_bigendian: bool | int = False) -> np.ndarray:
+    """
+    Decode the values of a mask's `sensor_msgs/Image` into H×W uint8, unscaled.
+
+    Accepted are mono8 and 8UC1, and mono16 and 16UC1 whose values are 255 or less.
+
+    :raises InputError: for another encoding (named), a value above 255, and as `decode` does.
+    """
+    if encoding not in _MASK_ENCODINGS:
+        raise InputError(
+            f'mask encoding {encoding!r} is not accepted; a mask holds one value per pixel: '
+            f'{", ".join(_MASK_ENCODINGS)}')
+    samples = _samples(
+        _LAYOUTS[encoding], encoding, data, height, width, step, is_bigendian)[..., 0]
+    if samples.max() > 255:
+        raise InputError(
+            f'the {encoding} mask holds the value {samples.max()}; target ids end at 254')
+    return samples.astype(np.uint8)
+
+
+def decode_compressed(image_format: str, data: _ByteSource) -> np.ndarray:
+    """
+    Decode the data of a `sensor_msgs/CompressedImage` (JPEG, PNG, ...) into H×W×3 uint8 RGB.
+
+    `image_format` is the message's `format` field, such as `jpeg` or `rgb8; jpeg compressed bgr8`.
+
+    :raises InputError: for compressed depth, and for data that is not a picture.
+    """
+    if 'compressedDepth' in image_format:
+        raise InputError(
+            f'compressed image format {image_format!r} is depth; a colour or grey image is needed')
+    buffer = np.frombuffer(data, np.uint8)
+    # as cv_bridge does, the orientation that a photograph's EXIF tells is left alone
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(buffer, flags) if buffer.size else None
+    if pixels is None:
+        raise InputError(
+            f'compressed image of {buffer.size} bytes, format {image_format!r}: '
+            'the data is not a picture that OpenCV reads')
+    if pixels.ndim == 2:
+        return _to_eight_bits(_grey_to_rgb(pixels[..., None]))
+    return np.ascontiguousarray(_to_eight_bits(pixels[..., ::-1]))
+
+
+def _rows(encoding: str, data: _ByteSource, rows: int, row_bytes: int, step: int) -> np.ndarray:
+    """Return the buffer as rows×step uint8 after checking its length; a view, no copy."""
+    if step < row_bytes:
+        raise InputError(
+            f'{encoding} image: step is {step} bytes, but a row needs at least {row_bytes}')
+    buffer = np.frombuffer(data, np.uint8)
+    if buffer.size != rows * step:
+        raise InputError(
+            f'{encoding} image: the data holds {buffer.size} bytes, but {rows} rows of '
+            f'{step} bytes make {rows * step}')
+    return buffer.reshape(rows, step)
+
+
+def _check_size(encoding: str, height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise InputError(f'{encoding} image: {width}×{height} pixels is an empty image')
+
+
+def _samples(layout: _Layout, encoding: str, data: _ByteSource, height: int, width: int,
+             step: int, is_bigendian: bool | int) -> np.ndarray:
+    """Return the samples as H×W×channels in native byte order."""
+    _check_size(encoding, height, width)
+    sample = np.dtype(layout.sample).newbyteorder('>' if is_bigendian else '<')
+    row_bytes = width * layout.channels * sample.itemsize
+    packed = np.ascontiguousarray(_rows(encoding, data, height, row_bytes, step)[:, :row_bytes])
+    samples = packed.view(sample).reshape(height, width, layout.channels)
+    return samples.astype(layout.sample, copy=False)
+
+
+def _to_eight_bits(samples: np.ndarray) -> np.ndarray:
+    if samples.dtype == np.uint8:
+        return samples
+    if samples.dtype == np.uint16:
+        return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if not ((samples >= 0) & (samples <= 1)).all():
+        raise InputError(
+            f'the floating point image spans {samples.min()} to {samples.max()}; values in '
+            '[0, 1] are accepted, and nothing that is not a number')
+    return np.rint(samples * 255).astype(np.uint8)
+
+
+def _decode_planar(encoding: str, data: _ByteSource, height: int, width: int,
+                   step: int) -> np.ndarray:
+    _check_size(encoding, height, width)
+    if encoding != 'nv24' and (height % 2 or width % 2):
+        raise InputError(
+            f'a {encoding} image is {width}×{height} pixels; both numbers must be even')
+    rows = _rows(encoding, data, int(height * _PLANAR_ROWS[encoding]), width, step)
+    if encoding == 'nv24':
+        chroma = rows[height:].reshape(height, 2 * step)[:, :2 * width]
+        return _from_yuv444(rows[:height, :width], chroma.reshape(height, width, 2))
+    code = cv2.COLOR_YUV2RGB_NV12 if encoding == 'nv12' else cv2.COLOR_YUV2RGB_NV21
+    return cv2.cvtColor(np.ascontiguousarray(rows[:, :width]), code)
+
+
+def _from_yuv444(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Convert H×W luma and H×W×2 (U, V) by ITU-R BT.601, limited range; OpenCV lacks NV24."""
+    brightness = 1.164 * (luma.astype(np.float32) - 16)
+    blue, red = np.moveaxis(chroma.astype(np.float32) - 128, 2, 0)
+    rgb = np.stack((
+        brightness + 1.596 * red,
+        brightness - 0.813 * red - 0.391 * blue,
+        brightness + 2.018 * blue), axis=2)
+    return np.rint(rgb).clip(0, 255).astype(np.uint8)
