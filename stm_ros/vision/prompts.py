@@ -1,0 +1,165 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From a box or a few points to a mask, by GrabCut.
+
+GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) separates the colours inside from those
+outside. It cannot always: then the prompt is refused with the reason, because a rectangle passed
+off as a mask would teach the memory the background too.
+"""
+from collections.abc import Sequence
+from math import ceil
+from math import floor
+
+import cv2
+import numpy as np
+
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.masks import check_image
+
+_LONGEST_SIDE = 640
+_ITERATIONS = 6
+_SEED = 20190404
+_LEAST_SIDE = 4
+_LEAST_SHARE_OF_BOX = 0.02
+_MOST_SHARE_OF_BOX = 0.98
+_POINT_RADIUS = 0.01
+_REACH_OF_POINT = 0.12
+
+
+def mask_from_box(image: np.ndarray, box: Box) -> np.ndarray:
+    """
+    Return the mask (H×W bool) of the thing in `box`; the box is clipped to the image.
+
+    The same image and box always give the same mask.
+
+    :param image: H×W×3 uint8 RGB.
+    :raises InputError: where the box has no area inside the image, covers all of it (no
+        background is left to learn from), or nothing in it can be told from what is around it.
+    """
+    check_image(image)
+    columns, rows = _pixels_inside(box, image.shape)
+    trimap = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
+    trimap[rows, columns] = cv2.GC_PR_FGD
+    mask = _largest_part(_grab_cut(image, trimap))
+    _check_share(mask, trimap != cv2.GC_BGD, box)
+    return mask
+
+
+def mask_from_points(image: np.ndarray, points: Sequence[tuple[float, float]],
+                     on_target: Sequence[bool], box: Box | None = None) -> np.ndarray:
+    """
+    Return the mask (H×W bool) of the thing that the points marked `on_target` lie on.
+
+    Points are (x, y) in pixels and are clipped to the image; the others lie on what is not the
+    target. With `box`, everything outside it is background.
+
+    :param image: H×W×3 uint8 RGB.
+    :raises InputError: where no point is on the target, the two lists differ in length, two
+        points contradict each other, or nothing can be told apart (as for `mask_from_box`).
+    """
+    check_image(image)
+    if len(points) != len(on_target):
+        raise InputError(f'{len(points)} points, but {len(on_target)} say where they lie')
+    if not any(on_target):
+        raise InputError('no point lies on the target; at least one is needed')
+    allowed = _allowed_area(image.shape, box)
+    trimap = np.where(allowed, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    height, width = image.shape[:2]
+    centres = [(round(min(max(x, 0), width - 1)), round(min(max(y, 0), height - 1)))
+               for x, y in points]
+    reach = max(2, round(_REACH_OF_POINT * min(height, width)))
+    _draw_near(trimap, allowed, [c for c, on in zip(centres, on_target, strict=True) if on], reach)
+    radius = max(1, round(_POINT_RADIUS * min(height, width)))
+    for centre, on in zip(centres, on_target, strict=True):
+        cv2.circle(trimap, centre, radius, cv2.GC_FGD if on else cv2.GC_BGD, cv2.FILLED)
+    wanted = [centre for centre, on in zip(centres, on_target, strict=True) if on]
+    if any(trimap[y, x] != cv2.GC_FGD for x, y in wanted):
+        raise InputError('a point on the target and one that is not lie on the same spot')
+    mask = _parts_with(_grab_cut(image, trimap), wanted)
+    _check_share(mask, allowed, box)
+    return mask
+
+
+def _pixels_inside(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the column and row slices of the box's pixels inside an image of `shape`."""
+    height, width = shape[:2]
+    if not np.isfinite((box.x_min, box.y_min, box.width, box.height)).all():
+        raise InputError(f'{box} holds a number that is not finite')
+    left, top = max(0, floor(box.x_min)), max(0, floor(box.y_min))
+    right = min(width, ceil(box.x_min + box.width))
+    bottom = min(height, ceil(box.y_min + box.height))
+    if right - left < _LEAST_SIDE or bottom - top < _LEAST_SIDE:
+        raise InputError(
+            f'{box} has less than {_LEAST_SIDE}×{_LEAST_SIDE} pixels inside the image of '
+            f'{width}×{height} pixels')
+    if right - left == width and bottom - top == height:
+        raise InputError(
+            f'{box} covers the whole image of {width}×{height} pixels; leave some background '
+            'around the target, or give a mask')
+    return slice(left, right), slice(top, bottom)
+
+
+def _allowed_area(shape: tuple[int, ...], box: Box | None) -> np.ndarray:
+    """Return H×W bool: inside the box, or all but the image's outermost pixels."""
+    area = np.zeros(shape[:2], bool)
+    if box is None:
+        area[1:-1, 1:-1] = True
+    else:
+        columns, rows = _pixels_inside(box, shape)
+        area[rows, columns] = True
+    return area
+
+
+def _draw_near(trimap: np.ndarray, allowed: np.ndarray, centres: list[tuple[int, int]],
+               reach: int) -> None:
+    near = np.zeros_like(trimap)
+    for centre in centres:
+        cv2.circle(near, centre, reach, 1, cv2.FILLED)
+    trimap[(near == 1) & allowed] = cv2.GC_PR_FGD
+
+
+def _grab_cut(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+    """Return H×W bool; large images are cut at `_LONGEST_SIDE`, since the time grows with area."""
+    height, width = trimap.shape
+    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    labels = cv2.resize(trimap, size, interpolation=cv2.INTER_NEAREST)
+    certain = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if not certain.any() or certain.all():
+        raise InputError('the prompt leaves no pixel for the target, or none for the background')
+    # its colour models start from random clusters
+    cv2.setRNGSeed(_SEED)
+    cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS,
+                cv2.GC_INIT_WITH_MASK)
+    foreground = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    return cv2.resize(foreground, (width, height), interpolation=cv2.INTER_NEAREST) == 1
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    """Keep the largest connected part and those at least a tenth of it; fill no hole."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    if areas.size == 0:
+        return mask
+    return np.isin(labels, 1 + np.flatnonzero(areas >= areas.max() / 10))
+
+
+def _parts_with(mask: np.ndarray, centres: list[tuple[int, int]]) -> np.ndarray:
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    wanted = {int(labels[y, x]) for x, y in centres} - {0}
+    return np.isin(labels, list(wanted))
+
+
+def _check_share(mask: np.ndarray, area: np.ndarray, box: Box | None) -> None:
+    share = mask.sum() / area.sum()
+    if share < _LEAST_SHARE_OF_BOX and box is not None or not mask.any():
+        raise InputError(
+            f'nothing inside {box or "reach of the points"} can be told from what is around it '
+            f'(GrabCut keeps {share:.1%}); draw the box closer, add points, or give a mask')
+    if share > _MOST_SHARE_OF_BOX:
+        raise InputError(
+            f'no background was found inside {box or "the image"} (GrabCut keeps {share:.1%}); '
+            'the box must hold the whole target and a little around it, or give a mask')

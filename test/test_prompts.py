@@ -1,0 +1,87 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes and points to masks, judged by a scene whose truth is known."""
+import cv2
+import numpy as np
+import pytest
+
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.prompts import mask_from_box
+from stm_ros.vision.prompts import mask_from_points
+
+
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """A textured red disc on textured green, 120×160, and the disc's mask."""
+    rng = np.random.default_rng(0)
+    truth = cv2.circle(np.zeros((120, 160), np.uint8), (90, 60), 28, 1, cv2.FILLED) == 1
+    image = np.where(truth[..., None], (190, 40, 30), (40, 120, 60))
+    return (image + rng.integers(-25, 26, image.shape)).clip(0, 255).astype(np.uint8), truth
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    return (first & second).sum() / (first | second).sum()
+
+
+def test_box_gives_the_disc_every_time():
+    image, truth = scene()
+    mask = mask_from_box(image, Box(55, 26, 70, 68))
+    assert mask.dtype == bool and iou(mask, truth) > 0.97
+    cv2.setRNGSeed(1234)
+    assert np.array_equal(mask_from_box(image, Box(55, 26, 70, 68)), mask)
+
+
+def test_large_image_is_cut_at_its_own_size():
+    image, truth = scene()
+    large = cv2.resize(image, (1600, 1200), interpolation=cv2.INTER_NEAREST)
+    expected = cv2.resize(truth.astype(np.uint8), (1600, 1200)) == 1
+    assert iou(mask_from_box(large, Box(550, 260, 700, 680)), expected) > 0.95
+
+
+def test_box_is_clipped_to_the_image():
+    image, truth = scene()
+    shifted, moved = image[:, 40:], truth[:, 40:]
+    assert iou(mask_from_box(shifted, Box(-1000, 20, 1090, 80)), moved) > 0.97
+
+
+def test_points_give_the_disc_and_the_mirrored_scene_the_mirrored_disc():
+    image, truth = scene()
+    points = [(90, 60), (20, 100)]
+    mask = mask_from_points(image, points, [True, False])
+    assert iou(mask, truth) > 0.95
+    mirrored = mask_from_points(
+        np.ascontiguousarray(image[:, ::-1]), [(159 - x, y) for x, y in points], [True, False])
+    assert iou(mirrored[:, ::-1], mask) > 0.97
+
+
+def test_points_choose_among_two_discs():
+    image, truth = scene()
+    both = np.hstack((image, image))
+    mask = mask_from_points(both, [(250, 60)], [True])
+    assert iou(mask[:, 160:], truth) > 0.95 and not mask[:, :160].any()
+
+
+@pytest.mark.parametrize(('box', 'told'), [
+    (Box(0, 0, 160, 120), 'whole image'),
+    (Box(200, 20, 30, 30), '160×120'),
+    (Box(10, 10, 2, 50), '4×4'),
+    (Box(10, 10, -20, 50), '4×4'),
+    (Box(float('nan'), 10, 20, 50), 'finite')])
+def test_boxes_that_cannot_be_used(box, told):
+    with pytest.raises(InputError, match=told):
+        mask_from_box(scene()[0], box)
+
+
+def test_where_nothing_can_be_told_apart_no_rectangle_is_passed_off():
+    flat = np.full((120, 160, 3), 128, np.uint8)
+    with pytest.raises(InputError, match='GrabCut keeps'):
+        mask_from_box(flat, Box(40, 40, 50, 50))
+
+
+def test_points_that_cannot_be_used():
+    image, _ = scene()
+    for points, on_target, told in (
+            ([], [], 'no point'), ([(5, 5)], [False], 'no point'),
+            ([(5, 5)], [True, False], '1 points'), ([(90, 60), (90, 60)], [True, False], 'same')):
+        with pytest.raises(InputError, match=told):
+            mask_from_points(image, points, on_target)
