@@ -50,6 +50,7 @@ class SpaceTimeNetwork(nn.Module):
     """
 
     name: str
+    metadata: dict[str, str]
     stride = 16
     key_channels: int
     value_channels: int

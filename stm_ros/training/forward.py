@@ -100,10 +100,10 @@ class ClipForward:
                  prior: Tensor, exists: Tensor) -> tuple[FramePrediction, Tensor]:
         batch, targets = exists.shape
         height, width = key.shape[2:]
-        keys = torch.stack([k for k, _ in memory], dim=1).float()
-        values = torch.stack([v for _, v in memory], dim=1)
+        keys = [k.float() for k, _ in memory]
+        values = [v.float() for _, v in memory]
         with torch.autocast(key.device.type, enabled=False):
-            read = read_memory(key.flatten(2).transpose(1, 2).float(), keys, values.float(), 'l2')
+            read = read_memory(key.flatten(2).transpose(1, 2).float(), keys, values, 'l2')
         readout = read.readout.permute(0, 2, 3, 1).reshape(batch * targets, -1, height, width)
         decoded = self.network.decode(repeated, readout, prior.flatten(0, 1))
         peak = read.peak.reshape(batch * targets, height, width)

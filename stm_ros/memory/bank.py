@@ -1,0 +1,271 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The bank: a fixed number of slots, allocated once, that hold keys and values."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stm_ros.memory.policy import Policy
+from stm_ros.memory.slots import Slot
+from stm_ros.memory.slots import SlotKind
+from stm_ros.networks.reading import Reading
+from stm_ros.networks.reading import read_memory
+from stm_ros.vision.errors import InputError
+
+USAGE_DECAY = 0.95
+
+
+@dataclass(frozen=True)
+class BankLayout:
+    """The size of a bank: slots, targets and positions a slot, and the channels of the network.
+
+    shares_key: one key for all targets, or one for each.
+    """
+
+    slots: int
+    targets: int
+    positions: int
+    key_channels: int
+    value_channels: int
+    shares_key: bool
+    value_dtype: torch.dtype
+    key_dtype: torch.dtype
+
+    @property
+    def bytes(self) -> int:
+        """What the tensors of the bank take."""
+        key_copies = 1 if self.shares_key else self.targets
+        return self.slots * self.positions * (
+            key_copies * self.key_channels * self.key_dtype.itemsize
+            + self.targets * self.value_channels * self.value_dtype.itemsize)
+
+
+@dataclass(frozen=True)
+class NewFrame:
+    """What is written: key G×Ck×h×w, value N×Cv×h×w for `targets` in the same order.
+
+    readable: those of the targets that later frames may read here.
+    """
+
+    key: Tensor
+    value: Tensor
+    targets: Sequence[int]
+    readable: frozenset[int]
+    stream: str
+    stamp_ns: int
+    confidence: float
+    crops: dict[int, bytes]
+
+
+class MemoryBank:
+    """Slots of memory frames on one device; never more than the layout has.
+
+    References are pinned. Each stream has one recent slot, which a newer frame replaces; the
+    policy decides which past frames stay. Targets own columns of the tensors.
+    """
+
+    def __init__(self, layout: BankLayout, policy: Policy, device: torch.device) -> None:
+        self.layout = layout
+        self.policy = policy
+        self.device = device
+        self.slots: list[Slot | None] = [None] * layout.slots
+        self.columns: dict[int, int] = {}
+        self._order = 0
+        self._allocate()
+
+    def _allocate(self) -> None:
+        layout = self.layout
+        groups, per_group = (1, layout.targets) if layout.shares_key else (layout.targets, 1)
+        place = (groups, layout.slots, layout.positions)
+        self.keys = torch.zeros(*place, layout.key_channels, dtype=layout.key_dtype,
+                                device=self.device)
+        self.values = torch.zeros(*place, per_group, layout.value_channels,
+                                  dtype=layout.value_dtype, device=self.device)
+
+    def resize(self, layout: BankLayout) -> None:
+        """Move everything held into tensors of a larger layout.
+
+        :raises ValueError: where the new layout is smaller in anything.
+        """
+        old, old_keys, old_values = self.layout, self.keys, self.values
+        if (layout.slots < old.slots or layout.targets < old.targets
+                or layout.positions < old.positions):
+            raise ValueError(f'a bank can only grow: {old} to {layout}')
+        self.layout = layout
+        self.slots += [None] * (layout.slots - old.slots)
+        self._allocate()
+        place = tuple(slice(size) for size in old_keys.shape[:3])
+        self.keys[place] = old_keys
+        self.values[(*place, slice(old_values.shape[3]))] = old_values
+
+    def add_target(self, target: int) -> None:
+        """Give `target` a column of its own, which holds nothing yet.
+
+        :raises InputError: where all columns are taken.
+        """
+        if target in self.columns:
+            return
+        if len(self.columns) >= self.layout.targets:
+            raise InputError(f'memory is sized for {self.layout.targets} targets and holds '
+                             f'{sorted(self.columns)}; raise max_targets or remove one')
+        self.columns[target] = len(self.columns)
+
+    def remove_target(self, target: int) -> None:
+        """Forget `target`: its column goes to the last target, its own slots become free."""
+        column = self.columns.pop(target)
+        last = len(self.columns)
+        if column != last:
+            moved = next(t for t, c in self.columns.items() if c == last)
+            self.columns[moved] = column
+            if self.layout.shares_key:
+                self.values[:, :, :, column] = self.values[:, :, :, last]
+            else:
+                self.keys[column] = self.keys[last]
+                self.values[column] = self.values[last]
+        for index, slot in enumerate(self.slots):
+            if slot is not None and target in slot.targets:
+                left = slot.targets - {target}
+                slot.crops.pop(target, None)
+                self.slots[index] = replace(slot, targets=left) if left else None
+
+    def forget_stream(self, stream: str) -> None:
+        """Drop what was seen on `stream`, references excepted."""
+        for index, slot in enumerate(self.slots):
+            if slot is not None and slot.stream == stream and slot.kind != SlotKind.REFERENCE:
+                self.slots[index] = None
+
+    def write_reference(self, frame: NewFrame) -> None:
+        """Pin a reference; what earlier references say of the same targets stays readable.
+
+        :raises InputError: see check_reference_room.
+        """
+        self.check_reference_room()
+        self._store(self._free_index(), frame, SlotKind.REFERENCE, due=False)
+
+    def check_reference_room(self) -> None:
+        """Make sure that one more reference can be pinned.
+
+        :raises InputError: where it would leave no slot for anything recent.
+        """
+        references = sum(slot is not None and slot.kind == SlotKind.REFERENCE
+                         for slot in self.slots)
+        spare = 1 if self.policy.keeps_recent else 0
+        if references + 1 + spare > self.layout.slots:
+            raise InputError(
+                f'memory has {self.layout.slots} slots and {references} references; one more '
+                'leaves no slot for the newest frame: raise max_frames or remove a target')
+
+    def write_recent(self, frame: NewFrame, due: bool) -> None:
+        """Replace the stream's recent frame; the old one stays as memory where it was due."""
+        index = self._recent_index(frame.stream)
+        if index is not None:
+            old = self.slots[index]
+            assert old is not None
+            if old.due and self.policy.keeps_past:
+                old.kind = SlotKind.MEMORY
+                index = None
+        self._store(self._free_index() if index is None else index, frame, SlotKind.RECENT, due)
+
+    def _recent_index(self, stream: str) -> int | None:
+        for index, slot in enumerate(self.slots):
+            if slot is not None and slot.kind == SlotKind.RECENT and slot.stream == stream:
+                return index
+        return None
+
+    def _free_index(self) -> int:
+        """An empty slot, or that of the frame which the policy gives up."""
+        for index, slot in enumerate(self.slots):
+            if slot is None:
+                return index
+        held = [slot for slot in self.slots if slot is not None]
+        candidates = [slot for slot in held if slot.kind == SlotKind.MEMORY]
+        if not candidates:
+            candidates = [slot for slot in held if slot.kind == SlotKind.RECENT]
+        counts: dict[str, int] = {}
+        for slot in candidates:
+            counts[slot.stream] = counts.get(slot.stream, 0) + 1
+        most = max(counts.values())
+        victim = self.policy.victim([s for s in candidates if counts[s.stream] == most])
+        index = next(i for i, slot in enumerate(self.slots) if slot is victim)
+        self.slots[index] = None
+        return index
+
+    def _store(self, index: int, frame: NewFrame, kind: SlotKind, due: bool) -> None:
+        key = frame.key.flatten(2).transpose(1, 2).to(self.layout.key_dtype)
+        value = frame.value.flatten(2).transpose(1, 2).to(self.layout.value_dtype)
+        positions = key.shape[1]
+        columns = [self.columns[target] for target in frame.targets]
+        if self.layout.shares_key:
+            self.keys[0, index, :positions] = key[0]
+            self.values[0, index, :positions, columns] = value.transpose(0, 1)
+        else:
+            self.keys[columns, index, :positions] = key
+            self.values[columns, index, :positions, 0] = value
+        self._order += 1
+        self.slots[index] = Slot(
+            kind, frame.stream, frame.stamp_ns, frame.confidence, self._order,
+            (frame.key.shape[2], frame.key.shape[3]), frame.readable,
+            key.float().mean((0, 1)).cpu().numpy(), dict(frame.crops), due=due)
+
+    def continue_order(self, order: int) -> None:
+        """Count writes on from `order`, as a snapshot left them."""
+        self._order = order
+
+    def readable_slots(self, stream: str) -> list[int]:
+        """Slots that `stream` reads: all references, and what it saw itself; oldest first."""
+        chosen = [index for index, slot in enumerate(self.slots) if slot is not None
+                  and (slot.kind == SlotKind.REFERENCE or slot.stream == stream)]
+        return sorted(chosen, key=lambda index: self.slot(index).order)
+
+    def slot(self, index: int) -> Slot:
+        """The slot at `index`, which must be in use."""
+        slot = self.slots[index]
+        assert slot is not None
+        return slot
+
+    def target_order(self) -> list[int]:
+        """Target ids in the order of their columns, which is the order of what is read."""
+        return sorted(self.columns, key=self.columns.__getitem__)
+
+    def validity(self, indices: Sequence[int]) -> Tensor:
+        """N×S bool: whether the target of each column may read each of the slots."""
+        rows = [[target in self.slot(index).targets for index in indices]
+                for target in self.target_order()]
+        return torch.tensor(rows, dtype=torch.bool, device=self.device)
+
+    def keys_of(self, indices: Sequence[int]) -> list[Tensor]:
+        """Views G×m×Ck of the keys in the slots, for the targets held."""
+        groups = slice(1) if self.layout.shares_key else slice(len(self.columns))
+        return [self.keys[groups, index, :self.slot(index).positions] for index in indices]
+
+    def values_of(self, indices: Sequence[int]) -> list[Tensor]:
+        """Views G×m×n×Cv of the values in the slots, for the targets held."""
+        count = len(self.columns)
+        groups, per_group = (1, count) if self.layout.shares_key else (count, 1)
+        return [self.values[:groups, index, :self.slot(index).positions, :per_group]
+                for index in indices]
+
+    def read(self, key: Tensor, indices: Sequence[int], similarity: str, top_k: int = 0
+             ) -> Reading:
+        """Read the slots for a query key 1×Ck×h×w; see networks.reading for the result.
+
+        The result is regrouped to N targets: readout N×q×Cv as G×q×n×Cv, and so on.
+        """
+        query = key.flatten(2).transpose(1, 2).to(self.layout.key_dtype)
+        valid = self.validity(indices)
+        if self.layout.shares_key:
+            valid = valid[None]
+        else:
+            query = query.expand(len(self.columns), -1, -1)
+            valid = valid[:, None]
+        return read_memory(query, self.keys_of(indices), self.values_of(indices), similarity,
+                           valid, top_k)
+
+    def account_usage(self, indices: Sequence[int], mass: Sequence[float]) -> None:
+        """Add the attention mass that each slot received in a frame to its decayed usage."""
+        for index, share in zip(indices, mass, strict=True):
+            slot = self.slot(index)
+            slot.usage = USAGE_DECAY * slot.usage + float(share)

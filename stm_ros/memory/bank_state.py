@@ -1,0 +1,67 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A bank as tensors by name and a JSON-able table, for snapshots."""
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.slots import Slot
+from stm_ros.memory.slots import SlotKind
+from stm_ros.memory.snapshot import SnapshotError
+
+
+def export_bank(bank: MemoryBank) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `bank` holds: only slots and columns in use are copied."""
+    tensors: dict[str, Tensor] = {}
+    rows = []
+    for index, slot in enumerate(bank.slots):
+        if slot is None:
+            continue
+        tensors[f'key.{index}'] = bank.keys_of([index])[0].clone()
+        tensors[f'value.{index}'] = bank.values_of([index])[0].clone()
+        for target, jpeg in slot.crops.items():
+            tensors[f'crop.{index}.{target}'] = torch.from_numpy(
+                np.frombuffer(jpeg, np.uint8).copy())
+        rows.append({
+            'index': index, 'kind': slot.kind.value, 'stream': slot.stream,
+            'stamp_ns': slot.stamp_ns, 'confidence': slot.confidence, 'order': slot.order,
+            'grid': list(slot.grid), 'targets': sorted(slot.targets), 'usage': slot.usage,
+            'due': slot.due})
+    return tensors, {'columns': {str(t): c for t, c in bank.columns.items()}, 'slots': rows}
+
+
+def import_bank(bank: MemoryBank, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
+    """Fill an empty `bank` with what export_bank gave; it grows to what that needs.
+
+    :raises SnapshotError: where the snapshot has more slots than the bank may have.
+    """
+    rows = content['slots']
+    highest = max((row['index'] for row in rows), default=-1)
+    if highest >= bank.layout.slots:
+        raise SnapshotError(f'the snapshot uses memory slot {highest + 1} and this tracker has '
+                            f'{bank.layout.slots}: raise max_frames')
+    positions = max([bank.layout.positions, *(r['grid'][0] * r['grid'][1] for r in rows)])
+    targets = max(bank.layout.targets, len(content['columns']))
+    if positions > bank.layout.positions or targets > bank.layout.targets:
+        bank.resize(replace(bank.layout, positions=positions, targets=targets))
+    bank.columns = {int(target): column for target, column in content['columns'].items()}
+    for row in rows:
+        index = row['index']
+        bank.slots[index] = _slot(row, tensors)
+        bank.keys_of([index])[0].copy_(tensors[f'key.{index}'])
+        bank.values_of([index])[0].copy_(tensors[f'value.{index}'])
+    bank.continue_order(max((row['order'] for row in rows), default=0))
+
+
+def _slot(row: dict[str, Any], tensors: dict[str, Tensor]) -> Slot:
+    index = row['index']
+    crops = {target: tensors[name].numpy().tobytes() for target in row['targets']
+             if (name := f'crop.{index}.{target}') in tensors}
+    descriptor = tensors[f'key.{index}'].float().mean((0, 1)).numpy()
+    return Slot(SlotKind(row['kind']), row['stream'], row['stamp_ns'], row['confidence'],
+                row['order'], tuple(row['grid']), frozenset(row['targets']), descriptor, crops,
+                row['usage'], row['due'])

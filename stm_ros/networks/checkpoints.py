@@ -1,0 +1,124 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Loading weights, failing loudly: no pickled code, no missing or unexpected names."""
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors import safe_open
+from torch import Tensor
+
+from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.networks.stm import STM
+from stm_ros.networks.stm_lite import STMLite
+
+NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite}
+SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
+OFFICIAL_WEIGHTS_HELP = (
+    'the official STM weights (CC BY-NC-SA 4.0, by Oh et al.) are linked from '
+    'https://github.com/seoungwugoh/STM; download STM_weights.pth yourself')
+_NAMES_IN_MESSAGE = 5
+
+
+class CheckpointError(ValueError):
+    """A weights file cannot be used; the message says which and why."""
+
+
+def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
+                 device: str | torch.device = 'cpu') -> SpaceTimeNetwork:
+    """Build a network with its weights, in eval mode, float32.
+
+    :param name: 'stm' or 'stm_lite'.
+    :param weights: .safetensors, or .pth as torch.save writes it; None for the shipped weights,
+        which only stm_lite has.
+    :raises CheckpointError: for an unknown name or a file that does not fit.
+    """
+    if name not in NETWORKS:
+        raise CheckpointError(f'there is no network {name!r}; known are {sorted(NETWORKS)}')
+    if weights is None:
+        if name != STMLite.name:
+            raise CheckpointError(f'no weights ship for {name!r}: {OFFICIAL_WEIGHTS_HELP}')
+        weights = SHIPPED_WEIGHTS
+    state, metadata = read_checkpoint(Path(weights))
+    network = NETWORKS[name]()
+    fill_network(network, state, Path(weights))
+    network.metadata = metadata
+    return network.to(device).eval().requires_grad_(False)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors by name, without a `module.` prefix, and the file's metadata.
+
+    :raises CheckpointError: where the file is missing, damaged, or not a table of tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f'no weights at {path}')
+    if path.suffix == '.safetensors':
+        state, metadata = _read_safetensors(path)
+    else:
+        state, metadata = _read_pickle(path), {}
+    return {name.removeprefix('module.'): tensor for name, tensor in state.items()}, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(str(path), framework='pt', device='cpu') as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return state, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'{path} is damaged or no safetensors file: {error}') from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f'{path} is refused: it is no plain table of tensors (it may hold code, which is '
+            f'never run): {str(error).splitlines()[0]}') from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f'{path} is damaged or cut short: {error}') from error
+    if isinstance(content, dict) and isinstance(content.get('state_dict'), dict):
+        content = content['state_dict']
+    if not isinstance(content, dict) or not all(
+            isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f'{path} holds {type(content).__name__}, not tensors by name')
+    return content
+
+
+def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path) -> None:
+    """Copy `state` into `network`.
+
+    :raises CheckpointError: for missing, unexpected or wrongly shaped tensors; a missing
+        `num_batches_tracked`, which old checkpoints lack, is tolerated.
+    """
+    own = network.state_dict()
+    missing = [name for name in own
+               if name not in state and not name.endswith('num_batches_tracked')]
+    unexpected = [name for name in state if name not in own]
+    if missing or unexpected:
+        raise CheckpointError(
+            f'{path} does not fit {network.name!r}{_hint(network, state)}: '
+            f'{_list("missing", missing)}; {_list("unexpected", unexpected)}')
+    misshapen = [f'{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}'
+                 for name in own if name in state and state[name].shape != own[name].shape]
+    if misshapen:
+        raise CheckpointError(f'{path} does not fit {network.name!r}: '
+                              f'{_list("wrong shapes", misshapen)}')
+    network.load_state_dict({**own, **state})
+
+
+def _hint(network: SpaceTimeNetwork, state: dict[str, Tensor]) -> str:
+    for name, kind in NETWORKS.items():
+        if name != network.name and set(state) >= {n for n, _ in kind().named_parameters()}:
+            return f' (it is a checkpoint of {name!r})'
+    return ''
+
+
+def _list(title: str, names: list[str]) -> str:
+    if not names:
+        return f'{title}: none'
+    more = len(names) - _NAMES_IN_MESSAGE
+    return f'{title}: {", ".join(names[:_NAMES_IN_MESSAGE])}' + (
+        f' and {more} more' if more > 0 else '')

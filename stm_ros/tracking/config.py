@@ -1,0 +1,67 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a tracker, checked when made."""
+from dataclasses import dataclass
+
+from stm_ros.memory.policy import POLICIES
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.masks import MAX_TARGET_ID
+
+DTYPES = ('auto', 'float32', 'bfloat16', 'float16', 'float64')
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """How a tracker sees and remembers.
+
+    input_size: shorter side in pixels that the network sees; 0 leaves images as they are.
+    max_frames: slots of memory, references and the newest frames included.
+    max_targets: targets that memory is sized for, 1..254.
+    max_streams: streams that a tracker serves.
+    policy: which frame goes when memory is full, see stm_ros.memory.policy.
+    memorize_every: every Nth frame of a stream stays after it is no longer the newest.
+    top_k: memory positions that each query position reads; 0 for all.
+    dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
+        ships for it, else float32. Scores and aggregation never run in half precision.
+    uncertain_below, lost_below: confidence under which a target is UNCERTAIN or LOST.
+    hysteresis: how far confidence must rise above these to come back.
+    memorize_above: confidence that a frame needs to be written, beside the state TRACKING.
+    evidence_size: longer side in pixels of the crops kept as evidence.
+    """
+
+    input_size: int = 480
+    max_frames: int = 10
+    max_targets: int = 8
+    max_streams: int = 8
+    policy: str = 'fifo'
+    memorize_every: int = 5
+    top_k: int = 0
+    dtype: str = 'auto'
+    uncertain_below: float = 0.5
+    lost_below: float = 0.25
+    hysteresis: float = 0.05
+    memorize_above: float = 0.5
+    evidence_size: int = 128
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        :raises InputError: naming the first that is out of range.
+        """
+        if self.input_size and not 32 <= self.input_size <= 4096:
+            raise InputError(f'input_size is {self.input_size}; 0 or 32..4096 is accepted')
+        for name, low, high in (('max_frames', 2, 4096), ('max_targets', 1, MAX_TARGET_ID),
+                                ('max_streams', 1, 64), ('memorize_every', 1, 1_000_000),
+                                ('top_k', 0, 1_000_000), ('uncertain_below', 0, 1),
+                                ('lost_below', 0, 1), ('hysteresis', 0, 1),
+                                ('memorize_above', 0, 1), ('evidence_size', 16, 1024)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f'{name} is {value}; {low}..{high} is accepted')
+        for name, accepted in (('policy', tuple(POLICIES)), ('dtype', DTYPES)):
+            if getattr(self, name) not in accepted:
+                raise InputError(f'{name} is {getattr(self, name)!r}; accepted are '
+                                 f'{", ".join(accepted)}')
+        if self.lost_below > self.uncertain_below:
+            raise InputError(f'lost_below {self.lost_below} exceeds uncertain_below '
+                             f'{self.uncertain_below}')

@@ -1,0 +1,93 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Saving and loading a tracker: targets, memory and streams."""
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.bank_state import export_bank
+from stm_ros.memory.bank_state import import_bank
+from stm_ros.memory.snapshot import SnapshotError
+from stm_ros.memory.snapshot import read_snapshot
+from stm_ros.memory.snapshot import write_snapshot
+from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.tracking.streams import StreamState
+from stm_ros.tracking.targets import TargetState
+from stm_ros.vision.prepare import Geometry
+
+if TYPE_CHECKING:
+    from stm_ros.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class LoadedTracker:
+    """What a snapshot holds beside the bank."""
+
+    labels: dict[int, str]
+    streams: dict[str, StreamState]
+
+
+def fingerprint(network: SpaceTimeNetwork) -> str:
+    """A digest of a network's weights: memories of other weights mean nothing to it."""
+    digest = hashlib.sha256(network.name.encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                      if tensor.dim() else str(tensor.item()).encode())
+    return digest.hexdigest()
+
+
+def save_tracker(tracker: Tracker, path: Path) -> None:
+    """Write `tracker`, which must have nothing pending, to `path`."""
+    tensors, bank = export_bank(tracker.bank)
+    streams = {}
+    for index, (name, state) in enumerate(tracker.streams.items()):
+        for target, mask in state.masks.items():
+            tensors[f'place.{index}.{target}'] = mask.clone()
+        streams[name] = {
+            'index': index, 'frames': state.frames, 'stamp_ns': state.stamp_ns,
+            'geometry': None if state.geometry is None else asdict(state.geometry),
+            'places': sorted(state.masks),
+            'states': {str(target): int(value) for target, value in state.states.items()}}
+    write_snapshot(path, tensors, {
+        'network': tracker.network.name, 'fingerprint': fingerprint(tracker.network),
+        'labels': {str(target): label for target, label in tracker.labels.items()},
+        'bank': bank, 'streams': streams})
+
+
+def load_tracker(tracker: Tracker, bank: MemoryBank, path: Path) -> LoadedTracker:
+    """Read `path` into the empty `bank`; `tracker` itself is not changed.
+
+    :raises SnapshotError: for a damaged file, another network or too small a bank.
+    """
+    tensors, content = read_snapshot(path)
+    network = tracker.network
+    if content['network'] != network.name or content['fingerprint'] != fingerprint(network):
+        raise SnapshotError(
+            f'the snapshot {path} was made by {content["network"]!r} with other weights or in '
+            f'another precision than this {network.name!r}; its memory means nothing here')
+    import_bank(bank, tensors, content['bank'])
+    labels = {int(target): label for target, label in content['labels'].items()}
+    streams = {name: _stream(row, tensors, tracker.device)
+               for name, row in content['streams'].items()}
+    return LoadedTracker(labels, streams)
+
+
+def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.device
+            ) -> StreamState:
+    geometry = row['geometry']
+    return StreamState(
+        row['frames'], row['stamp_ns'],
+        None if geometry is None else Geometry(**{k: tuple(v) for k, v in geometry.items()}),
+        {target: tensors[f'place.{row["index"]}.{target}'].to(device)
+         for target in row['places']},
+        {int(target): TargetState(value) for target, value in row['states'].items()})

@@ -1,0 +1,54 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Targets: what is known of each on each stream, and the state that confidence gives it."""
+from dataclasses import dataclass
+from enum import IntEnum
+
+from stm_ros.tracking.config import TrackerConfig
+from stm_ros.vision.boxes import Box
+
+
+class TargetState(IntEnum):
+    """How a target is doing; the numbers are those of stm_ros/msg/Target."""
+
+    TRACKING = 0
+    UNCERTAIN = 1
+    LOST = 2
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """One target in one frame.
+
+    confidence: expected IoU of the mask with the truth, in [0, 1]. box: in pixels of the source
+    image, None where the target is lost. area: pixels of the mask, 0 where lost.
+    """
+
+    id: int
+    label: str
+    state: TargetState
+    confidence: float
+    confidence_calibrated: bool
+    box: Box | None
+    area: int
+
+
+def next_state(state: TargetState, confidence: float, area: int,
+               config: TrackerConfig) -> TargetState:
+    """The state after a frame with this confidence and mask area.
+
+    It falls as soon as confidence does, and rises only past the threshold by the hysteresis. A
+    mask without pixels is always LOST.
+    """
+    if area == 0:
+        return TargetState.LOST
+    lost_below, uncertain_below = config.lost_below, config.uncertain_below
+    if state == TargetState.LOST:
+        lost_below += config.hysteresis
+    if state != TargetState.TRACKING:
+        uncertain_below += config.hysteresis
+    if confidence < lost_below:
+        return TargetState.LOST
+    if confidence < uncertain_below:
+        return TargetState.UNCERTAIN
+    return TargetState.TRACKING

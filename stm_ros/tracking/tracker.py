@@ -1,0 +1,356 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker: show targets once, step frame by frame, in memory that never grows."""
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.bank import NewFrame
+from stm_ros.memory.policy import POLICIES
+from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.interface import Query
+from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.tracking.config import TrackerConfig
+from stm_ros.tracking.engine import Engine
+from stm_ros.tracking.engine import Prediction
+from stm_ros.tracking.evidence import crop_jpeg
+from stm_ros.tracking.persistence import load_tracker
+from stm_ros.tracking.persistence import save_tracker
+from stm_ros.tracking.reporting import LateReads
+from stm_ros.tracking.reporting import empty_result
+from stm_ros.tracking.reporting import memory_report
+from stm_ros.tracking.result import Result
+from stm_ros.tracking.streams import StreamState
+from stm_ros.tracking.targets import TargetResult
+from stm_ros.tracking.targets import TargetState
+from stm_ros.tracking.targets import next_state
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import box_of_mask
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.masks import check_image
+from stm_ros.vision.masks import check_label_map
+from stm_ros.vision.masks import check_target_id
+from stm_ros.vision.prepare import Geometry
+from stm_ros.vision.prepare import geometry_for
+from stm_ros.vision.prepare import prepare_masks
+from stm_ros.vision.prepare import restore_logits
+
+_WIDEST_EXPECTED = 16 / 9
+
+
+@dataclass(frozen=True)
+class _PendingWrite:
+    """A frame that has been answered and is still to be memorised."""
+
+    query: Query
+    image: np.ndarray
+    masks: Tensor
+    targets: list[int]
+    readable: frozenset[int]
+    boxes: dict[int, Box]
+    stream: str
+    stamp_ns: int
+    confidence: float
+    due: bool
+
+
+class Tracker:
+    """Follows targets through one or several streams of images.
+
+    A step answers first; the frame is written to memory at the start of the next call, or by
+    settle(). Not thread-safe: one thread at a time calls it, any thread may.
+    """
+
+    def __init__(self, network: SpaceTimeNetwork, config: TrackerConfig | None = None,
+                 device: str | torch.device = 'cpu') -> None:
+        """Take over `network`, which moves to `device` and to the configured precision."""
+        self.config = config or TrackerConfig()
+        self.engine = Engine(network, self.config, torch.device(device))
+        self.policy = POLICIES[self.config.policy]()
+        self.labels: dict[int, str] = {}
+        self.streams: dict[str, StreamState] = {}
+        self.time_jumps = 0
+        self.moves = 0
+        self._pending: _PendingWrite | None = None
+        self.bank = self._empty_bank(self._expected_positions())
+
+    @classmethod
+    def from_pretrained(cls, name: str = 'stm_lite', weights: str | Path | None = None,
+                        device: str | torch.device = 'cpu',
+                        config: TrackerConfig | None = None) -> 'Tracker':
+        """Make a tracker of a network by name, with the shipped weights unless told otherwise.
+
+        :raises CheckpointError: where the weights cannot be used.
+        """
+        return cls(load_network(name, weights), config, device)
+
+    @property
+    def network(self) -> SpaceTimeNetwork:
+        """The network, in the precision it runs in."""
+        return self.engine.network
+
+    @property
+    def device(self) -> torch.device:
+        """The device that network and memory live on."""
+        return self.engine.device
+
+    @property
+    def targets(self) -> dict[int, str]:
+        """Labels by target id."""
+        return dict(sorted(self.labels.items()))
+
+    @torch.inference_mode()
+    def add_reference(self, image: np.ndarray, label_map: np.ndarray,
+                      labels: dict[int, str] | None = None, stream: str = 'camera',
+                      stamp_ns: int = 0, place_hint: bool = True) -> tuple[int, ...]:
+        """Memorise the targets of an image, jointly, for ever; returns their ids.
+
+        An id that is tracked already gets a further reference.
+
+        :param image: H×W×3 uint8 RGB.
+        :param label_map: H×W uint8, target ids 1..254; 0 background, 255 ignored.
+        :param labels: names of targets, for people; the default is 'target <id>'.
+        :param place_hint: whether the masks also say where the targets are now on `stream`.
+        :raises InputError: for a bad image or mask, or where memory has no room; nothing is
+            changed then.
+        """
+        check_image(image)
+        cleaned = check_label_map(label_map, image.shape)
+        ids = [int(i) for i in np.unique(cleaned) if i]
+        for target in labels or {}:
+            check_target_id(target)
+        new = [target for target in ids if target not in self.labels]
+        room = self.bank.layout.targets - len(self.labels)
+        if len(new) > room:
+            raise InputError(f'{len(new)} new targets and memory is sized for '
+                             f'{self.bank.layout.targets}, {len(self.labels)} of which are '
+                             'taken: raise max_targets or remove some')
+        self.bank.check_reference_room()
+        state = self._stream(stream)
+        self.settle()
+        geometry = self._geometry(image)
+        query = self.engine.encode(image, geometry)
+        masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
+        for target in ids:
+            self.bank.add_target(target)
+            self.labels[target] = (labels or {}).get(
+                target, self.labels.get(target, f'target {target}'))
+        boxes = {target: box for target in ids
+                 if (box := box_of_mask(cleaned == target)) is not None}
+        pending = _PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
+                                1.0, due=False)
+        self.bank.write_reference(self._new_frame(pending))
+        if place_hint:
+            if state.geometry != geometry:
+                state.masks.clear()
+            state.geometry = geometry
+            state.masks.update(zip(ids, masks, strict=True))
+        for target in ids:
+            state.states[target] = TargetState.TRACKING
+        if state.frames == 0:
+            state.frames = 1
+        self.moves += 1
+        return tuple(ids)
+
+    @torch.inference_mode()
+    def step(self, image: np.ndarray, stream: str = 'camera', stamp_ns: int | None = None
+             ) -> Result:
+        """Find every target in the next frame of a stream.
+
+        :param image: H×W×3 uint8 RGB.
+        :param stamp_ns: the frame's time; one more than the last where None. A stamp before the
+            last one's clears what the stream has seen; references stay.
+        :raises InputError: for a bad image, or one stream too many; nothing is changed then.
+        :raises NetworkOutputError: where the network fails; memory is as before the frame.
+        """
+        check_image(image)
+        state = self._stream(stream)
+        self.settle()
+        self.moves += 1
+        stamp = self._advance(state, stream, stamp_ns)
+        geometry = self._geometry(image)
+        if state.geometry != geometry:
+            state.masks.clear()
+            state.geometry = geometry
+        order = self.bank.target_order()
+        if not order:
+            state.frames += 1
+            return empty_result(stream, stamp, geometry)
+        query = self.engine.encode(image, geometry)
+        indices = self.bank.readable_slots(stream)
+        prediction = self.engine.predict(query, geometry, self.bank, indices,
+                                         self._prior(state, order))
+        label_map, targets = self._assess(state, order, prediction, geometry)
+        report = memory_report(self.bank, indices, order, prediction.mass)
+        self.bank.account_usage(indices, prediction.mass.mean(axis=0).tolist())
+        self._pending = self._plan_write(query, image, prediction, order, targets, state, stream,
+                                         stamp)
+        self._remember_places(state, order, prediction, targets)
+        state.frames += 1
+        late = LateReads(self, query, prediction, geometry, indices, order)
+        return Result(stream, stamp, label_map, targets, report, self._pending is not None,
+                      late.parts())
+
+    @torch.inference_mode()
+    def settle(self) -> None:
+        """Write the last answered frame to memory, if it earned it."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self.moves += 1
+            self.bank.write_recent(self._new_frame(pending), pending.due)
+
+    @torch.inference_mode()
+    def remove_target(self, target_id: int) -> None:
+        """Forget a target and all that memory holds of it.
+
+        :raises InputError: where it is not tracked.
+        """
+        if target_id not in self.labels:
+            raise InputError(f'target {target_id} is not tracked; tracked are '
+                             f'{sorted(self.labels) or "none"}')
+        self.settle()
+        self.moves += 1
+        del self.labels[target_id]
+        self.bank.remove_target(target_id)
+        for state in self.streams.values():
+            state.forget_target(target_id)
+
+    def reset(self) -> None:
+        """Forget all targets, references and streams."""
+        self._pending = None
+        self.moves += 1
+        self.labels.clear()
+        self.streams.clear()
+        self.bank = self._empty_bank(self.bank.layout.positions)
+
+    @torch.inference_mode()
+    def save(self, path: str | Path) -> None:
+        """Write targets, memory and streams to one file, atomically.
+
+        :raises SnapshotError: where it cannot be written.
+        """
+        self.settle()
+        save_tracker(self, Path(path))
+
+    @torch.inference_mode()
+    def load(self, path: str | Path) -> None:
+        """Go on from what save() wrote; what is held now is replaced only if the file is good.
+
+        :raises SnapshotError: for a damaged file, another network or too small a memory.
+        """
+        bank = self._empty_bank(self.bank.layout.positions)
+        content = load_tracker(self, bank, Path(path))
+        self._pending = None
+        self.moves += 1
+        self.bank, self.labels, self.streams = bank, content.labels, content.streams
+
+    def _empty_bank(self, positions: int) -> MemoryBank:
+        layout = self.engine.layout(self.config.max_frames, self.config.max_targets, positions)
+        return MemoryBank(layout, self.policy, self.device)
+
+    def _expected_positions(self) -> int:
+        """Positions of a wide image at input_size; a larger one makes the bank grow once."""
+        size = self.config.input_size
+        expected = geometry_for((size, round(size * _WIDEST_EXPECTED)), size, 16).padded
+        return (expected[0] // 16) * (expected[1] // 16)
+
+    def _geometry(self, image: np.ndarray) -> Geometry:
+        stride = self.network.stride
+        geometry = geometry_for((image.shape[0], image.shape[1]), self.config.input_size, stride)
+        positions = (geometry.padded[0] // stride) * (geometry.padded[1] // stride)
+        if positions > self.bank.layout.positions:
+            self.bank.resize(replace(self.bank.layout, positions=positions))
+        return geometry
+
+    def _stream(self, name: str) -> StreamState:
+        if name not in self.streams:
+            if len(self.streams) >= self.config.max_streams:
+                raise InputError(f'stream {name!r} is one too many: max_streams is '
+                                 f'{self.config.max_streams}')
+            self.streams[name] = StreamState()
+        return self.streams[name]
+
+    def _advance(self, state: StreamState, stream: str, stamp_ns: int | None) -> int:
+        last = state.stamp_ns
+        stamp = stamp_ns if stamp_ns is not None else (0 if last is None else last + 1)
+        if last is not None and stamp < last:
+            self.time_jumps += 1
+            self.bank.forget_stream(stream)
+            state.forget_past()
+        state.stamp_ns = stamp
+        return stamp
+
+    def _prior(self, state: StreamState, order: list[int]) -> Tensor | None:
+        """Where the targets were on this stream a frame ago; zeros for those not seen."""
+        if not state.masks:
+            return None
+        blank = torch.zeros_like(next(iter(state.masks.values())))
+        return torch.stack([state.masks.get(target, blank) for target in order])
+
+    def _assess(self, state: StreamState, order: list[int], prediction: Prediction,
+                geometry: Geometry) -> tuple[np.ndarray, tuple[TargetResult, ...]]:
+        """Label map and per-target results; lost targets are taken out of the label map."""
+        channel = restore_logits(prediction.logits, geometry).argmax(0)
+        lookup = torch.tensor([0, *order], dtype=torch.uint8, device=channel.device)
+        label_map = lookup[channel].cpu().numpy()
+        results = []
+        for target, confidence in sorted(zip(order, prediction.confidence, strict=True)):
+            mask = label_map == target
+            area = int(np.count_nonzero(mask))
+            confidence = confidence if area else 0.0
+            after = next_state(state.state_of(target), confidence, area, self.config)
+            state.states[target] = after
+            if after == TargetState.LOST:
+                label_map[mask] = 0
+                area = 0
+            box = box_of_mask(mask) if area else None
+            results.append(TargetResult(target, self.labels[target], after, confidence,
+                                        self.engine.calibration is not None, box, area))
+        return label_map, tuple(results)
+
+    def _plan_write(self, query: Query, image: np.ndarray, prediction: Prediction,
+                    order: list[int], targets: tuple[TargetResult, ...], state: StreamState,
+                    stream: str, stamp: int) -> _PendingWrite | None:
+        policy = self.policy
+        if not policy.keeps_recent:
+            return None
+        earned = [target for target in targets
+                  if policy.writes_always or (
+                      target.state == TargetState.TRACKING
+                      and target.confidence >= self.config.memorize_above)]
+        if not earned:
+            return None
+        masks = prediction.soft_masks
+        if not policy.writes_always:
+            lost = {target.id for target in targets if target.state == TargetState.LOST}
+            masks = torch.stack([mask * 0 if target in lost else mask
+                                 for target, mask in zip(order, masks, strict=True)])
+        return _PendingWrite(
+            query, image, masks, order, frozenset(target.id for target in earned),
+            {target.id: target.box for target in earned if target.box is not None},
+            stream, stamp, float(np.mean([target.confidence for target in earned])),
+            due=state.frames % self.config.memorize_every == 0)
+
+    def _remember_places(self, state: StreamState, order: list[int], prediction: Prediction,
+                         targets: tuple[TargetResult, ...]) -> None:
+        lost = {target.id for target in targets if target.state == TargetState.LOST}
+        state.masks = {target: mask for target, mask in
+                       zip(order, prediction.soft_masks, strict=True) if target not in lost}
+
+    def _new_frame(self, pending: _PendingWrite) -> NewFrame:
+        memory = self.engine.memorize(pending.query, pending.masks)
+        crops = {target: crop_jpeg(pending.image, box, self.config.evidence_size)
+                 for target, box in pending.boxes.items()}
+        return NewFrame(memory.key, memory.value, pending.targets, pending.readable,
+                        pending.stream, pending.stamp_ns, pending.confidence, crops)
+
+    def describe(self) -> dict[str, object]:
+        """Settings and sizes, for diagnostics and snapshots."""
+        return {'network': self.network.name, 'config': asdict(self.config),
+                'memory_bytes': self.bank.layout.bytes}
