@@ -92,12 +92,13 @@ def write_label_map(path: str | Path, label_map: np.ndarray) -> None:
 
 
 def _palette() -> np.ndarray:
-    """Spread the id's bits over red, green and blue, the lowest into the highest, three by three."""
+    """Spread the id's bits over red, green and blue: the lowest three become the highest."""
     ids = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
-            colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+            set_bits = (ids >> (3 * bit + channel)) & 1
+            colours[:, channel] |= (set_bits << (7 - bit)).astype(np.uint8)
     return colours
 
 
