@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Loading weights, failing loudly: no pickled code, no missing or unexpected names."""
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path
         raise CheckpointError(f'{path} does not fit {network.name!r}: '
                               f'{_list("wrong shapes", misshapen)}')
     network.load_state_dict({**own, **state})
+
+
+def fingerprint(network: SpaceTimeNetwork) -> str:
+    """A digest of a network's weights: what other weights memorised means nothing to it."""
+    digest = hashlib.sha256(network.name.encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _hint(network: SpaceTimeNetwork, state: dict[str, Tensor]) -> str:

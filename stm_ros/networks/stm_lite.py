@@ -91,19 +91,21 @@ class _QualityHead(nn.Module):
 
     def forward(self, features: Tensor, logits: Tensor, peak: Tensor) -> Tensor:
         """Map features N×C×h×w, logits N×4h×4w and peak N×h×w to logits N of the IoU."""
-        fine = torch.sigmoid(logits.float())
+        exact = torch.promote_types(features.dtype, torch.float32)
+        fine = torch.sigmoid(logits.to(exact))
         mask = functional.avg_pool2d(fine[:, None], 4)
         weight = mask / mask.sum((2, 3), keepdim=True).clamp(min=1e-3)
-        features = features.float()
+        features = features.to(exact)
         inside = (features * weight).sum((2, 3))
         everywhere = features.mean((2, 3))
-        peak = peak.float()[:, None]
+        peak = peak.to(exact)[:, None]
         doubt = (fine * (1 - fine)).sum((1, 2)) / fine.sum((1, 2)).clamp(min=1e-3)
         area = fine.mean((1, 2))
         cues = torch.stack([
             (peak * weight).sum((1, 2, 3)) / 8, peak.mean((1, 2, 3)) / 8, doubt * 4,
             area.sqrt(), torch.log(area + 1e-4) / 4, fine.amax((1, 2))], dim=1)
-        x = functional.relu(self.first(torch.cat([inside, everywhere, cues], dim=1)))
+        pooled = torch.cat([inside, everywhere, cues], dim=1).to(self.first.weight.dtype)
+        x = functional.relu(self.first(pooled))
         return self.last(functional.relu(self.second(x)))[:, 0]
 
 

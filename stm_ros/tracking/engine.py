@@ -11,6 +11,7 @@ from torch.nn import functional
 from stm_ros.memory.bank import BankLayout
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.networks.aggregation import aggregate
+from stm_ros.networks.checkpoints import fingerprint
 from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -53,6 +54,8 @@ class Engine:
         self.dtype = choose_dtype(config.dtype, network, device)
         layout = (torch.contiguous_format if self.dtype == torch.float64
                   else torch.channels_last)
+        # of the weights as they came: the precision they run in does not matter
+        self.fingerprint = fingerprint(network)
         self.network = network.to(device, self.dtype, memory_format=layout).eval()
         self.calibration = calibration_of(network)
         self.top_k = config.top_k
@@ -99,7 +102,7 @@ class Engine:
         logits = aggregate(probabilities_of(decoded.logits, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
         peak = read.peak.flatten(0, 1).unflatten(1, (height, width))
-        assessed = network.assess(decoded, peak.to(self.dtype))
+        assessed = network.assess(decoded, peak)
         confidence = confidence_from_masks(soft_masks) if assessed is None else assessed
         values = [self._calibrated(float(c)) for c in confidence.float().cpu()]
         mass = slot_mass(read.slot_mass.flatten(0, 1), soft_masks)

@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.crops import crop_around_box
 
 JPEG_QUALITY = 90
-_MARGIN = 0.15
 
 
 def crop_jpeg(image: np.ndarray, box: Box, size: int) -> bytes:
@@ -15,11 +15,7 @@ def crop_jpeg(image: np.ndarray, box: Box, size: int) -> bytes:
 
     :param size: the longer side of the crop is at most this many pixels.
     """
-    margin = _MARGIN * max(box.width, box.height)
-    left, top = max(0, int(box.x_min - margin)), max(0, int(box.y_min - margin))
-    right = int(np.ceil(box.x_min + box.width + margin))
-    bottom = int(np.ceil(box.y_min + box.height + margin))
-    crop = image[top:bottom, left:right]
+    crop = crop_around_box(image, box)
     factor = size / max(crop.shape[:2])
     if factor < 1:
         shape = (max(1, round(crop.shape[1] * factor)), max(1, round(crop.shape[0] * factor)))

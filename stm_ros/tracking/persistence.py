@@ -3,14 +3,12 @@
 """Saving and loading a tracker: targets, memory and streams."""
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank
@@ -19,7 +17,6 @@ from stm_ros.memory.bank_state import import_bank
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.memory.snapshot import read_snapshot
 from stm_ros.memory.snapshot import write_snapshot
-from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.prepare import Geometry
@@ -36,16 +33,6 @@ class LoadedTracker:
     streams: dict[str, StreamState]
 
 
-def fingerprint(network: SpaceTimeNetwork) -> str:
-    """A digest of a network's weights: memories of other weights mean nothing to it."""
-    digest = hashlib.sha256(network.name.encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-                      if tensor.dim() else str(tensor.item()).encode())
-    return digest.hexdigest()
-
-
 def save_tracker(tracker: Tracker, path: Path) -> None:
     """Write `tracker`, which must have nothing pending, to `path`."""
     tensors, bank = export_bank(tracker.bank)
@@ -59,7 +46,7 @@ def save_tracker(tracker: Tracker, path: Path) -> None:
             'places': sorted(state.masks),
             'states': {str(target): int(value) for target, value in state.states.items()}}
     write_snapshot(path, tensors, {
-        'network': tracker.network.name, 'fingerprint': fingerprint(tracker.network),
+        'network': tracker.network.name, 'fingerprint': tracker.engine.fingerprint,
         'labels': {str(target): label for target, label in tracker.labels.items()},
         'bank': bank, 'streams': streams})
 
@@ -71,10 +58,10 @@ def load_tracker(tracker: Tracker, bank: MemoryBank, path: Path) -> LoadedTracke
     """
     tensors, content = read_snapshot(path)
     network = tracker.network
-    if content['network'] != network.name or content['fingerprint'] != fingerprint(network):
+    if content['network'] != network.name or content['fingerprint'] != tracker.engine.fingerprint:
         raise SnapshotError(
-            f'the snapshot {path} was made by {content["network"]!r} with other weights or in '
-            f'another precision than this {network.name!r}; its memory means nothing here')
+            f'the snapshot {path} was made by {content["network"]!r} with other weights '
+            f'than this {network.name!r}; its memory means nothing here')
     import_bank(bank, tensors, content['bank'])
     labels = {int(target): label for target, label in content['labels'].items()}
     streams = {name: _stream(row, tensors, tracker.device)

@@ -1,7 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The tracker: show targets once, step frame by frame, in memory that never grows."""
-from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +57,24 @@ class _PendingWrite:
     stamp_ns: int
     confidence: float
     due: bool
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One frame read against memory: targets in the bank's `order`, slots at `indices`."""
+
+    query: Query
+    geometry: Geometry
+    order: list[int]
+    indices: list[int]
+    prediction: Prediction
+    label_map: np.ndarray
+    targets: tuple[TargetResult, ...]
+
+    @property
+    def lost(self) -> set[int]:
+        """Targets that are not in this frame."""
+        return {target.id for target in self.targets if target.state == TargetState.LOST}
 
 
 class Tracker:
@@ -178,23 +195,48 @@ class Tracker:
         if state.geometry != geometry:
             state.masks.clear()
             state.geometry = geometry
-        order = self.bank.target_order()
-        if not order:
+        if not self.labels:
             state.frames += 1
             return empty_result(stream, stamp, geometry)
         query = self.engine.encode(image, geometry)
+        look = self._look(query, geometry, stream, state)
+        self.bank.account_usage(look.indices, look.prediction.mass.mean(axis=0).tolist())
+        self._pending = self._plan_write(image, look, state, stream, stamp)
+        self._remember_places(state, look)
+        state.frames += 1
+        return self._result(look, stream, stamp, self._pending is not None)
+
+    @torch.inference_mode()
+    def segment(self, image: np.ndarray, stream: str = 'camera', stamp_ns: int = 0) -> Result:
+        """Look for every target in one image, with what `stream` remembers; nothing is changed.
+
+        :param image: H×W×3 uint8 RGB, of any size.
+        :raises InputError: for a bad image. :raises NetworkOutputError: where the network fails.
+        """
+        check_image(image)
+        self.settle()
+        self.moves += 1
+        geometry = self._geometry(image)
+        if not self.labels:
+            return empty_result(stream, stamp_ns, geometry)
+        query = self.engine.encode(image, geometry)
+        return self._result(self._look(query, geometry, stream, StreamState()), stream, stamp_ns,
+                            memorized=False)
+
+    def _look(self, query: Query, geometry: Geometry, stream: str, state: StreamState) -> _Look:
+        """Read memory for a query and judge each target, going on from `state`'s states."""
+        order = self.bank.target_order()
         indices = self.bank.readable_slots(stream)
         prediction = self.engine.predict(query, geometry, self.bank, indices,
                                          self._prior(state, order))
         label_map, targets = self._assess(state, order, prediction, geometry)
-        report = memory_report(self.bank, indices, order, prediction.mass)
-        self.bank.account_usage(indices, prediction.mass.mean(axis=0).tolist())
-        self._pending = self._plan_write(query, image, prediction, order, targets, state, stream,
-                                         stamp)
-        self._remember_places(state, order, prediction, targets)
-        state.frames += 1
-        late = LateReads(self, query, prediction, geometry, indices, order)
-        return Result(stream, stamp, label_map, targets, report, self._pending is not None,
+        return _Look(query, geometry, order, indices, prediction, label_map, targets)
+
+    def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
+        report = memory_report(self.bank, look.indices, look.order, look.prediction.mass)
+        late = LateReads(self, look.query, look.prediction, look.geometry, look.indices,
+                         look.order)
+        return Result(stream, stamp_ns, look.label_map, look.targets, report, memorized,
                       late.parts())
 
     @torch.inference_mode()
@@ -314,34 +356,29 @@ class Tracker:
                                         self.engine.calibration is not None, box, area))
         return label_map, tuple(results)
 
-    def _plan_write(self, query: Query, image: np.ndarray, prediction: Prediction,
-                    order: list[int], targets: tuple[TargetResult, ...], state: StreamState,
-                    stream: str, stamp: int) -> _PendingWrite | None:
+    def _plan_write(self, image: np.ndarray, look: _Look, state: StreamState, stream: str,
+                    stamp: int) -> _PendingWrite | None:
+        """What of this frame is to be remembered: only targets whose confidence earns it."""
         policy = self.policy
-        if not policy.keeps_recent:
-            return None
-        earned = [target for target in targets
+        earned = [target for target in look.targets
                   if policy.writes_always or (
                       target.state == TargetState.TRACKING
                       and target.confidence >= self.config.memorize_above)]
-        if not earned:
+        if not policy.keeps_recent or not earned:
             return None
-        masks = prediction.soft_masks
+        masks = look.prediction.soft_masks
         if not policy.writes_always:
-            lost = {target.id for target in targets if target.state == TargetState.LOST}
-            masks = torch.stack([mask * 0 if target in lost else mask
-                                 for target, mask in zip(order, masks, strict=True)])
+            kept = [float(target not in look.lost) for target in look.order]
+            masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
         return _PendingWrite(
-            query, image, masks, order, frozenset(target.id for target in earned),
+            look.query, image, masks, look.order, frozenset(target.id for target in earned),
             {target.id: target.box for target in earned if target.box is not None},
             stream, stamp, float(np.mean([target.confidence for target in earned])),
             due=state.frames % self.config.memorize_every == 0)
 
-    def _remember_places(self, state: StreamState, order: list[int], prediction: Prediction,
-                         targets: tuple[TargetResult, ...]) -> None:
-        lost = {target.id for target in targets if target.state == TargetState.LOST}
-        state.masks = {target: mask for target, mask in
-                       zip(order, prediction.soft_masks, strict=True) if target not in lost}
+    def _remember_places(self, state: StreamState, look: _Look) -> None:
+        masks = zip(look.order, look.prediction.soft_masks, strict=True)
+        state.masks = {target: mask for target, mask in masks if target not in look.lost}
 
     def _new_frame(self, pending: _PendingWrite) -> NewFrame:
         memory = self.engine.memorize(pending.query, pending.masks)
@@ -349,8 +386,3 @@ class Tracker:
                  for target, box in pending.boxes.items()}
         return NewFrame(memory.key, memory.value, pending.targets, pending.readable,
                         pending.stream, pending.stamp_ns, pending.confidence, crops)
-
-    def describe(self) -> dict[str, object]:
-        """Settings and sizes, for diagnostics and snapshots."""
-        return {'network': self.network.name, 'config': asdict(self.config),
-                'memory_bytes': self.bank.layout.bytes}
