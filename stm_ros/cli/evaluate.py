@@ -1,0 +1,168 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`stm eval`: measure a tracker on DAVIS-2016, DAVIS-2017, YouTube-VOS, or a folder like them."""
+from argparse import ArgumentParser
+from argparse import Namespace
+from dataclasses import asdict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stm_ros.vision.errors import InputError
+
+if TYPE_CHECKING:
+    from stm_ros.evaluation.datasets import Benchmark
+    from stm_ros.evaluation.report import Evaluation
+    from stm_ros.tracking import TrackerConfig
+
+HELP = 'measure J&F, robustness and calibration on a benchmark'
+
+_TRACKER_OPTIONS = ('input_size', 'max_frames', 'memorize_every', 'top_k', 'policy', 'dtype')
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `stm eval`."""
+    data = parser.add_argument_group('what to measure on')
+    data.add_argument(
+        '--dataset', required=True, choices=('davis2016', 'davis2017', 'youtube-vos'),
+        help='the protocol; the DAVIS ones work on any folder laid out like DAVIS',
+    )
+    data.add_argument('--root', required=True, type=Path, help="the benchmark's folder")
+    data.add_argument('--split', help='of ImageSets, or a folder of YouTube-VOS (default: val)')
+    data.add_argument('--sequences', default='', help='only these: names with commas')
+    data.add_argument('--resolution', default='480p', help='folder under JPEGImages (%(default)s)')
+    data.add_argument('--attributes', type=Path, help='YAML of attributes per sequence')
+    data.add_argument('--every', type=int, default=1, metavar='N', help='use every Nth frame only')
+    data.add_argument('--out', required=True, type=Path, help='folder for everything written')
+    tracker = parser.add_argument_group('what to measure')
+    tracker.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'))
+    tracker.add_argument('--weights', type=Path, help='checkpoint (default: the shipped weights)')
+    tracker.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
+    tracker.add_argument('--size', type=int, dest='input_size', help='short side seen, in pixels')
+    tracker.add_argument('--max-frames', type=int, help='memory slots')
+    tracker.add_argument('--memorize-every', type=int, help='frames between memories')
+    tracker.add_argument('--top-k', type=int, help='memory positions read; 0 for all')
+    tracker.add_argument('--policy', help='which frame memory gives up')
+    tracker.add_argument('--dtype', help='auto, float32, bfloat16 or float64')
+    tracker.add_argument(
+        '--set', action='append', default=[], metavar='NAME=VALUE', dest='settings',
+        help='any other field of TrackerConfig; may be repeated',
+    )
+    tracker.add_argument(
+        '--predictions', type=Path, help='score the label maps of this folder instead of tracking'
+    )
+    more = parser.add_argument_group('what else to find out')
+    more.add_argument(
+        '--perturb', metavar='NAME[:STRENGTH],...',
+        help='run again with damaged images; "all" for eleven kinds at three strengths',
+    )
+    more.add_argument(
+        '--ablate-memory', action='store_true',
+        help='run again with the reference only, and with the reference and the previous frame',
+    )
+    more.add_argument('--seed', type=int, default=0, help='of the perturbations (%(default)s)')
+    more.add_argument(
+        '--fit-calibration', action='store_true',
+        help="ignore the weights' calibration and write one fitted here to calibration.json",
+    )
+    more.add_argument('--quiet', action='store_true', help='no progress bar')
+
+
+def run(arguments: Namespace) -> int:
+    """Evaluate, write the report to `--out` and print its tables.
+
+    Raises InputError (or CheckpointError, OSError) where an argument cannot be used.
+    """
+    from stm_ros.evaluation.plots import write_plots
+    from stm_ros.evaluation.report import as_text
+    from stm_ros.evaluation.report import write_report
+    from stm_ros.evaluation.youtube_vos import write_archive
+
+    benchmark = _benchmark(arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    predictions = arguments.predictions or arguments.out / 'predictions'
+    evaluation = _evaluate(arguments, benchmark, predictions)
+    write_report(arguments.out, evaluation)
+    write_plots(arguments.out, evaluation, benchmark, predictions)
+    print(as_text(evaluation))
+    if not evaluation.scores:
+        print('the split is not annotated beyond its first masks: nothing was scored')
+    if arguments.dataset == 'youtube-vos':
+        archive = arguments.out / 'submission.zip'
+        count = write_archive(archive, predictions, benchmark.sequences)
+        print(f'for the server: {archive} ({count} label maps)')
+    print(f'report: {arguments.out}')
+    return 0
+
+
+def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -> 'Evaluation':
+    from stm_ros.evaluation.experiment import Subject
+    from stm_ros.evaluation.experiment import evaluate_predictions
+    from stm_ros.evaluation.experiment import evaluate_tracker
+    from stm_ros.evaluation.experiment import without_calibration
+    from stm_ros.evaluation.experiment import write_calibration
+    from stm_ros.evaluation.perturbations import parse_perturbations
+    from stm_ros.networks.checkpoints import load_network
+
+    settings = {'root': str(arguments.root), 'every': arguments.every}
+    if arguments.predictions:
+        evaluation = evaluate_predictions(benchmark, predictions)
+        settings['predictions'] = str(predictions)
+    else:
+        perturbations = []
+        if arguments.perturb:
+            perturbations = parse_perturbations(arguments.perturb, arguments.seed)
+        config = tracker_config(arguments)
+        network = load_network(arguments.model, arguments.weights)
+        if arguments.fit_calibration:
+            network = without_calibration(network)
+        evaluation = evaluate_tracker(
+            benchmark, Subject(network, config, arguments.device), predictions, perturbations,
+            arguments.ablate_memory, arguments.quiet,
+        )
+        settings['weights'] = str(arguments.weights or 'shipped')
+        if arguments.fit_calibration:
+            write_calibration(arguments.out / 'calibration.json', evaluation.observations)
+    return replace(evaluation, settings={**evaluation.settings, **settings})
+
+
+def _benchmark(arguments: Namespace) -> 'Benchmark':
+    from stm_ros.evaluation.datasets import load_benchmark
+    from stm_ros.evaluation.sequences import Protocol
+
+    if arguments.every < 1:
+        raise InputError(f'--every {arguments.every}: accepted is 1 or more')
+    benchmark = load_benchmark(
+        Protocol(arguments.dataset),
+        arguments.root,
+        arguments.split,
+        [name for name in arguments.sequences.split(',') if name],
+        arguments.resolution,
+        arguments.attributes,
+    )
+    thinned = tuple(sequence.thinned(arguments.every) for sequence in benchmark.sequences)
+    return replace(benchmark, sequences=thinned)
+
+
+def tracker_config(arguments: Namespace) -> 'TrackerConfig':
+    """The tracker's configuration: the defaults, changed by what the command line says.
+
+    Raises InputError for a field that does not exist or a value it does not take.
+    """
+    from stm_ros.tracking import TrackerConfig
+
+    changes = {
+        name: getattr(arguments, name)
+        for name in _TRACKER_OPTIONS
+        if getattr(arguments, name) is not None
+    }
+    types = {name: type(value) for name, value in asdict(TrackerConfig()).items()}
+    for setting in arguments.settings:
+        name, _, value = setting.partition('=')
+        if name not in types:
+            raise InputError(f'--set {setting}: TrackerConfig has {", ".join(types)}')
+        try:
+            changes[name] = types[name](value)
+        except ValueError as error:
+            raise InputError(f'--set {setting}: {types[name].__name__} is accepted') from error
+    return TrackerConfig(**changes)

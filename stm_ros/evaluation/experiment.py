@@ -1,0 +1,148 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One evaluation from end to end: track or read label maps, score, spoil, calibrate."""
+import json
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stm_ros.evaluation.calibration import Calibration
+from stm_ros.evaluation.calibration import assess_calibration
+from stm_ros.evaluation.calibration import fit_calibration
+from stm_ros.evaluation.datasets import Benchmark
+from stm_ros.evaluation.perturbations import Perturbation
+from stm_ros.evaluation.report import Evaluation
+from stm_ros.evaluation.robustness import compare_memories
+from stm_ros.evaluation.robustness import compare_perturbations
+from stm_ros.evaluation.runner import MakeTracker
+from stm_ros.evaluation.runner import Observation
+from stm_ros.evaluation.runner import all_observations
+from stm_ros.evaluation.runner import all_scores
+from stm_ros.evaluation.runner import run_benchmark
+from stm_ros.evaluation.runner import seconds_per_frame
+from stm_ros.evaluation.scoring import score_folder
+from stm_ros.evaluation.sequences import Sequence
+from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.tracking import Tracker
+from stm_ros.tracking import TrackerConfig
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a network, how it remembers, and where it runs."""
+
+    network: SpaceTimeNetwork
+    config: TrackerConfig
+    device: str = 'cpu'
+
+    def make_tracker(self, sequence: Sequence) -> Tracker:
+        """A tracker without any memory, with room for the sequence's objects."""
+        targets = max(self.config.max_targets, len(sequence.object_ids))
+        return Tracker(self.network, replace(self.config, max_targets=targets), self.device)
+
+    def with_policy(self, policy: str) -> MakeTracker:
+        """The same, but with another memory policy."""
+        return Subject(
+            self.network, replace(self.config, policy=policy), self.device
+        ).make_tracker
+
+
+def evaluate_tracker(
+    benchmark: Benchmark,
+    subject: Subject,
+    predictions: Path,
+    perturbations: list[Perturbation],
+    ablate_memory: bool = False,
+    quiet: bool = False,
+) -> Evaluation:
+    """Track the benchmark, write label maps to `predictions`, score them, and what is asked for.
+
+    Perturbations and smaller memories run on the sequences that could be scored.
+    """
+    runs = run_benchmark(benchmark.sequences, subject.make_tracker, predictions, quiet=quiet)
+    clean = [run for run in runs if run.scores]
+    sequences = [run.sequence for run in clean]
+    observations = all_observations(runs)
+    memories = []
+    if ablate_memory and clean:
+        memories = compare_memories(sequences, subject.with_policy, clean, quiet)
+    spoiled = []
+    if clean:
+        spoiled = compare_perturbations(
+            sequences, subject.make_tracker, clean, perturbations, quiet
+        )
+    return Evaluation(
+        settings={
+            **_benchmark_settings(benchmark),
+            'model': subject.network.name,
+            'licence': getattr(subject.network, 'metadata', {}).get('licence'),
+            'device': subject.device,
+            'tracker': asdict(subject.config),
+        },
+        scores=all_scores(runs),
+        frame_names=_frame_names(benchmark),
+        observations=observations,
+        seconds_per_frame=seconds_per_frame(runs),
+        calibration=_calibration(observations),
+        perturbations=spoiled,
+        memories=memories,
+    )
+
+
+def evaluate_predictions(benchmark: Benchmark, folder: Path) -> Evaluation:
+    """Score the label maps `folder/<sequence>/<frame>.png`."""
+    outcomes = [score_folder(sequence, folder) for sequence in benchmark.sequences]
+    return Evaluation(
+        settings=_benchmark_settings(benchmark),
+        scores=[score for scores, _ in outcomes for score in scores],
+        frame_names=_frame_names(benchmark),
+        missing_predictions=sum(missing for _, missing in outcomes),
+    )
+
+
+def without_calibration(network: SpaceTimeNetwork) -> SpaceTimeNetwork:
+    """`network`, giving its confidence as the head predicts it."""
+    metadata = getattr(network, 'metadata', {})
+    network.metadata = {name: text for name, text in metadata.items() if name != 'calibration'}
+    return network
+
+
+def write_calibration(path: Path, observations: list[Observation]) -> None:
+    """Fit the calibration and write it in the form that weights carry in their metadata."""
+    predicted, measured = fit_calibration(*_claims(observations))
+    table = {'predicted': predicted.tolist(), 'measured': measured.tolist()}
+    path.write_text(json.dumps(table) + '\n', encoding='utf-8')
+
+
+def _calibration(observations: list[Observation]) -> Calibration | None:
+    confidences, ious = _claims(observations)
+    return assess_calibration(confidences, ious) if confidences.size else None
+
+
+def _claims(observations: list[Observation]) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences and IoUs where there is a mask, or should be one."""
+    visible = [item for item in observations if item.visible]
+    return (
+        np.array([item.confidence for item in visible]),
+        np.array([item.region for item in visible]),
+    )
+
+
+def _benchmark_settings(benchmark: Benchmark) -> dict[str, Any]:
+    return {
+        'dataset': benchmark.protocol.value,
+        'split': benchmark.split,
+        'sequences': len(benchmark.sequences),
+        'frames': sum(len(sequence.frames) for sequence in benchmark.sequences),
+    }
+
+
+def _frame_names(benchmark: Benchmark) -> dict[str, list[str]]:
+    return {
+        sequence.name: [frame.name for frame in sequence.frames]
+        for sequence in benchmark.sequences
+    }
