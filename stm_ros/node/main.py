@@ -1,0 +1,45 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of the `stm_tracker` executable."""
+import sys
+
+import rclpy
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.executors import MultiThreadedExecutor
+
+from stm_ros.node.node import StmTracker
+from stm_ros.vision.errors import InputError
+
+_THREADS = 3  # images, services, and everything else
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; 1 where it could not start."""
+    rclpy.init(args=arguments)
+    try:
+        node = StmTracker()
+    except (InputError, ParameterException, InvalidParameterValueException) as error:
+        print(f'stm_tracker: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor = MultiThreadedExecutor(_THREADS)
+    executor.add_node(node)
+    status = 0
+    try:
+        if node.start():
+            executor.spin()
+        else:
+            status = 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return status
+
+
+if __name__ == '__main__':
+    sys.exit(main())

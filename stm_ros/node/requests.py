@@ -1,0 +1,214 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What each service does, on the worker's thread: requests become tracker calls and replies."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from stm_ros.node.conversion import image_message
+from stm_ros.node.conversion import image_of
+from stm_ros.node.conversion import mask_of
+from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.messages import features_message
+from stm_ros.node.messages import memory_message
+from stm_ros.node.messages import targets_message
+from stm_ros.node.streams import CameraStream
+from stm_ros.tracking import Tracker
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.masks import MAX_TARGET_ID
+from stm_ros.vision.masks import check_target_id
+from stm_ros.vision.masks import read_label_map
+from stm_ros.vision.prompts import mask_from_box
+from stm_ros.vision.prompts import mask_from_points
+
+SNAPSHOT_SUFFIX = '.safetensors'
+_MAX_NAME_BYTES = 255
+
+
+@dataclass(frozen=True)
+class _ReferenceImage:
+    """A reference's pixels H×W×3 uint8 RGB, its header, and whether it is the newest frame."""
+
+    pixels: np.ndarray
+    header: Header
+    is_current: bool
+
+
+class Requests:
+    """Answers the services' requests; each method fills and returns the given response.
+
+    :raises InputError, SnapshotError: from every method, where a request is refused.
+    """
+
+    def __init__(self, tracker: Tracker, streams: dict[str, CameraStream],
+                 snapshot_dir: Path) -> None:
+        """Answer for `tracker`, which only the worker's thread may use."""
+        self.tracker = tracker
+        self.streams = streams
+        self.snapshot_dir = snapshot_dir
+
+    def set_reference(self, request: Any, response: Any) -> Any:
+        """Memorise an image with a mask."""
+        stream = self._stream(request.stream)
+        reference = self._reference_image(request.image, request.stamp, stream)
+        if request.mask.height * request.mask.width == 0:
+            raise InputError('the mask is empty: it has no pixels')
+        label_map = read_label_map(mask_of(request.mask), self._target_id(request.target_id))
+        ids = self._add(reference, label_map, self._labels(request, label_map), stream)
+        response.success = True
+        response.target_ids = list(ids)
+        response.message = f'memorised target {", ".join(map(str, ids))}'
+        return response
+
+    def set_reference_prompt(self, request: Any, response: Any) -> Any:
+        """Memorise what a box or points show."""
+        stream = self._stream(request.stream)
+        reference = self._reference_image(request.image, request.stamp, stream)
+        target = self._target_id(request.target_id)
+        mask = _prompted_mask(reference.pixels, request)
+        label_map = np.where(mask, target, 0).astype(np.uint8)
+        labels = {target: request.label} if request.label else {}
+        ids = self._add(reference, label_map, labels, stream)
+        response.success = True
+        response.target_ids = list(ids)
+        response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
+        response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
+        return response
+
+    def remove_target(self, request: Any, response: Any) -> Any:
+        """Forget a target."""
+        if request.stream:
+            raise InputError('targets are shared by all streams; leave stream empty')
+        self.tracker.remove_target(check_target_id(request.target_id))
+        response.success = True
+        response.target_ids = list(self.tracker.targets)
+        response.message = f'forgot target {request.target_id}'
+        return response
+
+    def segment(self, request: Any, response: Any) -> Any:
+        """Look for the targets in one image, memory untouched."""
+        stream = self._stream(request.stream)
+        reference = self._reference_image(request.image, request.stamp, stream)
+        header = reference.header
+        result = self.tracker.segment(reference.pixels, stream, nanoseconds(header.stamp))
+        response.mask = image_message(header, result.label_map, 'mono8')
+        response.targets = targets_message(header, result)
+        response.memory = memory_message(header, result)
+        if request.with_features and result.targets:
+            response.features = [features_message(header, stream, result.readout())]
+        found = sum(target.box is not None for target in result.targets)
+        response.success = True
+        response.message = f'found {found} of {len(result.targets)} targets'
+        return response
+
+    def save_memory(self, request: Any, response: Any) -> Any:
+        """Write memory to a file in the snapshot folder."""
+        path = self._snapshot_path(request.name)
+        try:
+            self.snapshot_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f'cannot make the folder {self.snapshot_dir}: '
+                             f'{error.strerror}') from error
+        self.tracker.save(path)
+        response.success = True
+        response.message = str(path)
+        return response
+
+    def load_memory(self, request: Any, response: Any) -> Any:
+        """Go on from a file in the snapshot folder."""
+        path = self._snapshot_path(request.name)
+        self.tracker.load(path)
+        response.success = True
+        response.target_ids = list(self.tracker.targets)
+        response.message = f'loaded {len(self.tracker.targets)} targets from {path}'
+        return response
+
+    def reset(self, request: Any, response: Any) -> Any:
+        """Forget everything."""
+        count = len(self.tracker.targets)
+        self.tracker.reset()
+        response.success = True
+        response.message = f'forgot {count} targets and all memory'
+        return response
+
+    def _stream(self, name: str) -> str:
+        if not name:
+            return next(iter(self.streams))
+        if name not in self.streams:
+            raise InputError(f'there is no stream {name!r}; streams are '
+                             f'{", ".join(self.streams)}')
+        return name
+
+    def _reference_image(self, image: Image, stamp: Any, stream: str) -> _ReferenceImage:
+        """The request's image, or the stream's frame at `stamp` where it carries none."""
+        camera = self.streams[stream]
+        if not image.encoding and not image.data:
+            frame = camera.find(nanoseconds(stamp))
+            message: Image | CompressedImage = frame.message
+            return _ReferenceImage(image_of(message), message.header, camera.is_newest(frame))
+        return _ReferenceImage(image_of(image), image.header, False)
+
+    def _target_id(self, wanted: int) -> int:
+        if wanted != 0:
+            return check_target_id(wanted)
+        for target in range(1, MAX_TARGET_ID + 1):
+            if target not in self.tracker.targets:
+                return target
+        raise InputError(f'all {MAX_TARGET_ID} target ids are taken; remove one')
+
+    def _labels(self, request: Any, label_map: np.ndarray) -> dict[int, str]:
+        if len(request.label_ids) != len(request.labels):
+            raise InputError(f'{len(request.label_ids)} label_ids and {len(request.labels)} '
+                             'labels; as many of each are accepted')
+        labels = {check_target_id(target): label for target, label
+                  in zip(request.label_ids, request.labels, strict=True)}
+        ids = [int(i) for i in np.unique(label_map) if i]
+        absent = sorted(set(labels) - set(ids))
+        if absent:
+            raise InputError(f'labels name targets {absent}; the mask shows {ids}')
+        if request.label:
+            if len(ids) != 1:
+                raise InputError(f'one label, and the mask shows targets {ids}; use label_ids '
+                                 'and labels')
+            labels[ids[0]] = request.label
+        return labels
+
+    def _add(self, reference: _ReferenceImage, label_map: np.ndarray, labels: dict[int, str],
+             stream: str) -> tuple[int, ...]:
+        return self.tracker.add_reference(
+            reference.pixels, label_map, labels, stream, nanoseconds(reference.header.stamp),
+            place_hint=reference.is_current)
+
+    def _snapshot_path(self, name: str) -> Path:
+        stem = name.removesuffix(SNAPSHOT_SUFFIX)
+        if not stem or stem.startswith('.') or '/' in stem or '\\' in stem or '\0' in stem:
+            raise InputError(f'snapshot name {name!r} is refused: a plain file name without '
+                             'folders, not starting with a dot, is accepted')
+        file_name = stem + SNAPSHOT_SUFFIX
+        if len(file_name.encode()) > _MAX_NAME_BYTES:
+            raise InputError(f'the snapshot name has {len(file_name.encode())} bytes; at most '
+                             f'{_MAX_NAME_BYTES} are accepted')
+        return self.snapshot_dir / file_name
+
+
+def _prompted_mask(image: np.ndarray, request: Any) -> np.ndarray:
+    """The mask H×W bool that a request's box and points show in `image`."""
+    if len(request.point_x) != len(request.point_y):
+        raise InputError(f'{len(request.point_x)} point_x and {len(request.point_y)} point_y; '
+                         'as many of each are accepted')
+    box = None
+    if request.box:
+        given = request.box[0]
+        box = Box(given.x_min, given.y_min, given.width, given.height)
+    if len(request.point_x):
+        points = list(zip(request.point_x, request.point_y, strict=True))
+        return mask_from_points(image, points, list(request.point_foreground), box)
+    if box is None:
+        raise InputError('the prompt has neither a box nor points')
+    return mask_from_box(image, box)
