@@ -19,7 +19,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 for name in "$@"; do
     case $name in
         lint)
-            part ruff "$bin/ruff" check stm_ros test scripts launch setup.py tools
+            part ruff "$bin/ruff" check .
             part mypy "$bin/mypy" ;;
         unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' ;;
         graph) part graph "$bin/python" -m pytest test/graph -m 'not soak' ;;
