@@ -1,0 +1,95 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration: errors computed by hand, and a fit that is monotone, small and as good."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from stm_ros.evaluation.calibration import assess_calibration
+from stm_ros.evaluation.calibration import fit_calibration
+from stm_ros.vision.errors import InputError
+
+SHARES = st.floats(0, 1, width=32)
+
+
+def test_expected_calibration_error_by_hand() -> None:
+    """Two bins: two observations that are 0.2 too sure on average, two that are exact."""
+    result = assess_calibration(
+        np.array([0.91, 0.93, 0.41, 0.45]), np.array([0.70, 0.74, 0.40, 0.46]))
+    assert result.error == pytest.approx((2 * 0.2 + 2 * 0.0) / 4)
+    assert [part.count for part in result.bins] == [2, 2]
+    assert result.bins[1].iou == pytest.approx(0.72)
+    assert result.bins[1].low == pytest.approx(13 / 15)
+
+
+def test_full_confidence_belongs_to_the_last_bin() -> None:
+    """Confidence 1 is not outside the bins."""
+    result = assess_calibration(np.ones(3), np.ones(3))
+    assert result.error == 0
+    assert [(part.low, part.high) for part in result.bins] == [(14 / 15, 1.0)]
+
+
+def test_ranking_and_failures_by_hand() -> None:
+    """One failure of three sits above one success: 2 failures x 2 successes, 3 pairs in order."""
+    confidence = np.array([0.1, 0.6, 0.5, 0.9])
+    iou = np.array([0.2, 0.4, 0.6, 0.8])
+    result = assess_calibration(confidence, iou)
+    assert result.failure_auroc == pytest.approx(3 / 4)
+    assert result.rank_correlation == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert result.failures == 2
+
+
+def test_ties_count_half() -> None:
+    """Confidence that never changes tells nothing: AUROC one half, no correlation."""
+    result = assess_calibration(np.full(4, 0.5), np.array([0.1, 0.2, 0.8, 0.9]))
+    assert result.failure_auroc == 0.5
+    assert result.rank_correlation is None
+
+
+def test_what_the_data_do_not_define_is_none() -> None:
+    """Without a failure there is no ROC."""
+    assert assess_calibration(np.array([0.7, 0.9]), np.array([0.8, 0.9])).failure_auroc is None
+
+
+def test_fit_recovers_a_monotone_map() -> None:
+    """A head that says the square root of what is true is put right to within 0.02."""
+    random = np.random.default_rng(0)
+    iou = random.random(3000)
+    xs, ys = fit_calibration(np.sqrt(iou), np.clip(iou + random.normal(0, 0.05, 3000), 0, 1))
+    assert len(xs) <= 16
+    raw = np.linspace(0.2, 0.98, 50)
+    assert np.abs(np.interp(raw, xs, ys) - raw**2).max() < 0.03
+    corrected = np.interp(np.sqrt(iou), xs, ys)
+    assert assess_calibration(np.sqrt(iou), iou).error > 0.15
+    assert assess_calibration(corrected, iou).error < 0.01
+
+
+@given(st.lists(st.tuples(SHARES, SHARES), min_size=1, max_size=80), st.integers(1, 16))
+@settings(max_examples=200, deadline=None)
+def test_fit_is_monotone_bounded_and_keeps_the_mean(
+    pairs: list[tuple[float, float]], max_knots: int
+) -> None:
+    """Whatever the data: rising xs, never falling ys, both within the data's range."""
+    confidence, iou = np.array(pairs).T
+    xs, ys = fit_calibration(confidence, iou, max_knots)
+    assert 1 <= len(xs) == len(ys) <= max_knots
+    assert np.all(np.diff(xs) > 0)
+    assert np.all(np.diff(ys) >= 0)
+    slack = 1e-9
+    assert confidence.min() - slack <= xs[0] and xs[-1] <= confidence.max() + slack
+    assert iou.min() - slack <= ys[0] and ys[-1] <= iou.max() + slack
+
+
+@pytest.mark.parametrize(('confidence', 'iou', 'message'), [
+    ([], [], 'at least one'),
+    ([0.1, 0.2], [0.3], 'equally many'),
+    ([1.2], [0.5], 'confidence 1.2 is outside'),
+    ([0.2], [float('nan')], 'IoU nan is outside'),
+])
+def test_other_values_are_refused(confidence, iou, message: str) -> None:
+    """The message names the value."""
+    for function in (assess_calibration, fit_calibration):
+        with pytest.raises(InputError, match=message):
+            function(np.array(confidence), np.array(iou))
