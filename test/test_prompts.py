@@ -9,6 +9,7 @@ from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.prompts import mask_from_box
 from stm_ros.vision.prompts import mask_from_points
+from stm_ros.vision.prompts import parse_box
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -85,3 +86,10 @@ def test_points_that_cannot_be_used():
             ([(5, 5)], [True, False], '1 points'), ([(90, 60), (90, 60)], [True, False], 'same')):
         with pytest.raises(InputError, match=told):
             mask_from_points(image, points, on_target)
+
+
+def test_box_from_text():
+    assert parse_box('10, 20.5,30,40') == Box(10.0, 20.5, 30.0, 40.0)
+    for text in ('', '1,2,3', '1,2,3,4,5', 'a,b,c,d', '1,2,0,4', '1,2,3,-4'):
+        with pytest.raises(InputError, match='width'):
+            parse_box(text)

@@ -28,6 +28,22 @@ _POINT_RADIUS = 0.01
 _REACH_OF_POINT = 0.12
 
 
+def parse_box(text: str) -> Box:
+    """
+    Read `x,y,width,height` (pixels; x and y of the upper left corner).
+
+    :raises InputError: where it is anything else.
+    """
+    try:
+        x_min, y_min, width, height = (float(part) for part in text.split(','))
+    except ValueError as error:
+        raise InputError(f'{text!r} is no box; four numbers are accepted: x,y,width,height, '
+                         'such as 120,80,64,48') from error
+    if width <= 0 or height <= 0:
+        raise InputError(f'the box {text!r} has no area: width and height must be positive')
+    return Box(x_min, y_min, width, height)
+
+
 def mask_from_box(image: np.ndarray, box: Box) -> np.ndarray:
     """
     Return the mask (H×W bool) of the thing in `box`; the box is clipped to the image.

@@ -1,0 +1,94 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`stm replay`: track through a recorded bag, a video or a folder of images."""
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from stm_ros.replay.offline import ReplaySummary
+from stm_ros.replay.offline import replay
+from stm_ros.replay.reference import reference_label_map
+from stm_ros.replay.sources import DEFAULT_RATE
+from stm_ros.replay.sources import Frame
+from stm_ros.replay.sources import open_source
+from stm_ros.replay.writers import BAG_STORAGES
+from stm_ros.tracking import Tracker
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import read_image
+from stm_ros.vision.prompts import parse_box
+
+HELP = 'track through a recorded bag, a video or a folder of images'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument('source', help='rosbag2 folder or file (.mcap, .db3), video file, folder '
+                        'of images, or pattern such as frames/%%05d.png')
+    parser.add_argument('--topic', help='image topic of the bag; needed where it has several')
+    parser.add_argument('--reference-image', help='picture of the target; the first frame if left '
+                        'out')
+    shown = parser.add_mutually_exclusive_group(required=True)
+    shown.add_argument('--reference-mask', help='mask of the target in that picture: 0 and 255, '
+                       'or target ids')
+    shown.add_argument('--box', metavar='X,Y,W,H', help='box around the target in that picture; '
+                       'GrabCut turns it into a mask')
+    parser.add_argument('--target-id', type=int, default=1, help='id of a target shown by a '
+                        'binary mask or a box, 1..254 (default 1)')
+    parser.add_argument('--label', help='name of that target')
+    parser.add_argument('--out', required=True, help='folder for annotated.mp4, masks/, '
+                        'predictions.json and bag/')
+    parser.add_argument('--storage', choices=(*BAG_STORAGES, 'none'), default='mcap',
+                        help='storage of the result bag, or none (default mcap)')
+    parser.add_argument('--rate', type=float, default=DEFAULT_RATE, help='frames per second of '
+                        f'images in a folder (default {DEFAULT_RATE:g})')
+    parser.add_argument('--max-frames', type=int, help='stop after so many frames')
+    parser.add_argument('--model', default='stm_lite', help='network (default stm_lite)')
+    parser.add_argument('--weights', help='its weights; the shipped ones if left out')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay, print how it went, and return the exit code."""
+    if arguments.max_frames is not None and arguments.max_frames < 1:
+        raise InputError(f'--max-frames {arguments.max_frames} is less than one')
+    box = None if arguments.box is None else parse_box(arguments.box)
+    source = open_source(arguments.source, arguments.topic, arguments.rate)
+    # the same input must give the same bytes; warn where a device cannot promise that
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    tracker = Tracker.from_pretrained(arguments.model, arguments.weights, arguments.device)
+
+    def show_reference(first: Frame) -> None:
+        image = (first.image if arguments.reference_image is None
+                 else read_image(arguments.reference_image))
+        label_map = reference_label_map(image, arguments.reference_mask, box, arguments.target_id)
+        labels = {} if arguments.label is None else {arguments.target_id: arguments.label}
+        # a picture of another occasion says nothing about where the target is now
+        tracker.add_reference(image, label_map, labels, stamp_ns=first.stamp_ns,
+                              place_hint=arguments.reference_image is None)
+
+    started = time.monotonic()
+    summary = replay(
+        source, tracker, arguments.out, show_reference,
+        bag_storage=None if arguments.storage == 'none' else arguments.storage,
+        limit=arguments.max_frames, on_frame=_show_progress)
+    _report(summary, time.monotonic() - started, Path(arguments.out), tracker)
+    return 0
+
+
+def _show_progress(index: int) -> None:
+    if sys.stderr.isatty():
+        print(f'\rframe {index + 1}', end='', file=sys.stderr, flush=True)
+
+
+def _report(summary: ReplaySummary, seconds: float, folder: Path, tracker: Tracker) -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(f'{summary.frames} frames in {seconds:.1f} s ({summary.frames / seconds:.1f} per second)')
+    for target_id, confidence in summary.mean_confidence.items():
+        print(f'target {target_id} ({tracker.targets[target_id]}): mean confidence '
+              f'{confidence:.2f}, lost in {summary.frames_lost[target_id]} frames')
+    print(f'written: {folder}/annotated.mp4, {folder}/predictions.json, {folder}/masks/'
+          + (f', {folder}/bag/' if (folder / 'bag').exists() else ''))

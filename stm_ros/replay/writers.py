@@ -1,0 +1,246 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What replay and demo leave behind: an annotated video, label maps, predictions.json, a result bag.
+
+Every writer takes frames one by one and keeps none, so a recording may be as long as it likes.
+"""
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from typing import Protocol
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer
+
+from stm_ros.replay.bags import message_types
+from stm_ros.replay.sources import Frame
+from stm_ros.tracking import Result
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.overlay import DrawnTarget
+from stm_ros.vision.overlay import draw_overlay
+
+_NANOSECONDS = 1_000_000_000
+_BAG_VERSION = 9
+_STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
+BAG_STORAGES = tuple(_STORAGES)
+
+
+class RecordedTarget(DrawnTarget, Protocol):
+    """What is recorded of a target; a tracker's TargetResult is one."""
+
+    @property
+    def area(self) -> int: ...
+
+
+class VideoWriter:
+    """An mp4 video (MPEG-4 Part 2) of H×W×3 uint8 RGB pictures, all of the first one's size."""
+
+    def __init__(self, path: str | Path, rate: float) -> None:
+        """Prepare; the file is made with the first picture."""
+        self._path = Path(path)
+        self._rate = rate
+        self._size: tuple[int, int] | None = None
+        self._video: cv2.VideoWriter | None = None
+
+    def write(self, picture: np.ndarray) -> None:
+        """Append a picture; others than the first one's size are fitted into it."""
+        if self._video is None:
+            self._open(picture)
+        size = (picture.shape[1], picture.shape[0])
+        if size != self._size:
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        self._video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))  # type: ignore[union-attr]
+
+    def _open(self, picture: np.ndarray) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # the codec halves colour and needs even sides
+        self._size = (picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2)
+        code = cv2.VideoWriter.fourcc(*'mp4v')
+        self._video = cv2.VideoWriter(str(self._path), code, self._rate, self._size)
+        if not self._video.isOpened():
+            raise OSError(f'{self._path}: this OpenCV cannot write mp4 videos')
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._video is not None:
+            self._video.release()
+
+
+class PredictionsWriter:
+    """
+    predictions.json: what `about` says, and an entry for every frame.
+
+    An entry holds index, stamp_ns, per target id, label, state, confidence, box [x, y, width,
+    height] or null, and area, and whatever else is given.
+    """
+
+    def __init__(self, path: str | Path, about: dict[str, Any]) -> None:
+        """Create the file and write `about`."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._file = Path(path).open('w', encoding='utf-8')
+        body = json.dumps(about, indent=2, ensure_ascii=False)
+        self._file.write(body.removesuffix('}').rstrip() + (',' if about else '')
+                         + '\n  "frames": [')
+        self._count = 0
+
+    def write(self, stamp_ns: int, targets: Iterable[RecordedTarget], **more: Any) -> None:
+        """Append a frame."""
+        entry = {'index': self._count, 'stamp_ns': stamp_ns,
+                 'targets': [target_entry(target) for target in targets], **more}
+        self._file.write((',' if self._count else '') + '\n    '
+                         + json.dumps(entry, ensure_ascii=False))
+        self._count += 1
+
+    def close(self, **summary: Any) -> None:
+        """Write `summary` after the frames and finish the file."""
+        self._file.write('\n  ]')
+        for name, value in summary.items():
+            self._file.write(f',\n  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}')
+        self._file.write('\n}\n')
+        self._file.close()
+
+
+class ResultBagWriter:
+    """
+    A rosbag2 recording of what the node would have published: ~/mask, ~/targets and ~/memory.
+
+    Header stamps and frames are those of the source; the times of receipt too.
+    """
+
+    def __init__(self, path: str | Path, storage: str = 'mcap',
+                 node_name: str = '/stm_tracker') -> None:
+        """Create the recording; InputError where the storage is unknown, OSError if it exists."""
+        if storage not in _STORAGES:
+            raise InputError(f'storage {storage!r} is unknown; known are {", ".join(_STORAGES)}')
+        if Path(path).exists():
+            raise OSError(f'{path} exists already; result bags are not overwritten')
+        self._types = message_types()
+        self._writer = Writer(path, version=_BAG_VERSION, storage_plugin=_STORAGES[storage])
+        self._writer.open()
+        self._connections = {
+            topic: self._writer.add_connection(f'{node_name}/{topic}', kind, typestore=self._types)
+            for topic, kind in (('mask', 'sensor_msgs/msg/Image'),
+                                ('targets', 'stm_ros/msg/TargetArray'),
+                                ('memory', 'stm_ros/msg/MemoryReadout'))}
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Append the three messages of a frame."""
+        header = self._header(frame.stamp_ns, frame.frame_id)
+        for topic, message in (('mask', self._mask(header, result.label_map)),
+                               ('targets', self._targets(header, result)),
+                               ('memory', self._memory(header, result))):
+            connection = self._connections[topic]
+            data = self._types.serialize_cdr(message, connection.msgtype)
+            self._writer.write(connection, frame.recorded_ns, data)
+
+    def close(self) -> None:
+        """Finish the recording."""
+        self._writer.close()
+
+    def _make(self, name: str, **fields: Any) -> Any:
+        return self._types.types[name](**fields)
+
+    def _header(self, stamp_ns: int, frame_id: str) -> Any:
+        stamp = self._make('builtin_interfaces/msg/Time', sec=stamp_ns // _NANOSECONDS,
+                           nanosec=stamp_ns % _NANOSECONDS)
+        return self._make('std_msgs/msg/Header', stamp=stamp, frame_id=frame_id)
+
+    def _mask(self, header: Any, label_map: np.ndarray) -> Any:
+        height, width = label_map.shape
+        return self._make('sensor_msgs/msg/Image', header=header, height=height, width=width,
+                          encoding='mono8', is_bigendian=0, step=width,
+                          data=np.ascontiguousarray(label_map).reshape(-1))
+
+    def _targets(self, header: Any, result: Result) -> Any:
+        targets = [self._make(
+            'stm_ros/msg/Target', header=header, stream=result.stream, id=target.id,
+            label=target.label, state=int(target.state), confidence=target.confidence,
+            confidence_calibrated=target.confidence_calibrated,
+            box=[] if target.box is None else [self._box(target.box)], area=target.area)
+            for target in result.targets]
+        return self._make('stm_ros/msg/TargetArray', header=header, stream=result.stream,
+                          targets=targets)
+
+    def _box(self, box: Box) -> Any:
+        return self._make('stm_ros/msg/Box', x_min=box.x_min, y_min=box.y_min, width=box.width,
+                          height=box.height)
+
+    def _memory(self, header: Any, result: Result) -> Any:
+        slots = [self._make(
+            'stm_ros/msg/MemorySlot', header=self._header(slot.stamp_ns, header.frame_id),
+            stream=slot.stream, kind=slot.kind, confidence=slot.confidence, usage=slot.usage)
+            for slot in result.memory.slots]
+        confidences = {target.id: target.confidence for target in result.targets}
+        targets = [self._make(
+            'stm_ros/msg/TargetAttention', header=header, stream=result.stream, id=target_id,
+            confidence=confidences[target_id], attention=np.asarray(mass, np.float32),
+            entropy=result.memory.entropy[target_id])
+            for target_id, mass in sorted(result.memory.attention.items())]
+        return self._make('stm_ros/msg/MemoryReadout', header=header, stream=result.stream,
+                          slots=slots, targets=targets)
+
+
+class ResultFolder:
+    """
+    A folder: `annotated.mp4`, `masks/00000.png`..., `predictions.json` and, if asked for, `bag`.
+
+    Used in a `with` statement; what an earlier run left under these names is replaced.
+    """
+
+    def __init__(self, path: str | Path, rate: float, about: dict[str, Any],
+                 bag_storage: str | None = None) -> None:
+        """Make the folder; InputError or OSError where that cannot be done."""
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in ('masks', 'bag'):
+            if (self.path / name).exists():
+                shutil.rmtree(self.path / name)
+        self._video = VideoWriter(self.path / 'annotated.mp4', rate)
+        self._bag = ResultBagWriter(self.path / 'bag', bag_storage) if bag_storage else None
+        self._predictions = PredictionsWriter(self.path / 'predictions.json', about)
+        self._count = 0
+        self.summary: dict[str, Any] = {}
+
+    def write(self, frame: Frame, label_map: np.ndarray, targets: Iterable[RecordedTarget],
+              result: Result | None = None, **more: Any) -> np.ndarray:
+        """Write one frame everywhere and return its annotated picture (H×W×3 uint8 RGB)."""
+        listed = list(targets)
+        picture = draw_overlay(frame.image, label_map, listed)
+        self._video.write(picture)
+        mask = f'masks/{self._count:05d}.png'
+        write_label_map(self.path / mask, label_map)
+        self._predictions.write(frame.stamp_ns, listed, mask=mask, **more)
+        if self._bag is not None and result is not None:
+            self._bag.write(frame, result)
+        self._count += 1
+        return picture
+
+    def __enter__(self) -> 'ResultFolder':
+        """Start writing."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """Finish all files, also where reading broke off: what was answered stays readable."""
+        self._video.close()
+        if self._bag is not None:
+            self._bag.close()
+        self._predictions.close(**self.summary)
+
+
+def target_entry(target: RecordedTarget) -> dict[str, Any]:
+    """Return a target as predictions.json holds it."""
+    box = target.box
+    return {
+        'id': target.id, 'label': target.label, 'state': target.state.name,
+        'confidence': round(float(target.confidence), 6),
+        'box': None if box is None else [box.x_min, box.y_min, box.width, box.height],
+        'area': target.area}
