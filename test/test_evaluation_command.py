@@ -1,0 +1,206 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`stm eval` from end to end with the real tracker; the weights are chance, the numbers are not.
+
+What is asserted is that every number and file agrees with the others, not that chance is good.
+"""
+import csv
+import json
+from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from stm_ros.cli.main import main
+from stm_ros.evaluation.label_files import read_label_file
+from stm_ros.evaluation.label_files import write_label_map
+from stm_ros.networks.stm_lite import STMLite
+from stm_ros.training.export import export_weights
+
+FRAMES = 5
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of stm_lite whose weights are chance, the same every time."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'chance.safetensors'
+    export_weights(STMLite(), path, {'licence': 'none'})
+    return path
+
+
+@pytest.fixture(scope='module')
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sequences of five frames in which textured squares move; one has two objects."""
+    root = tmp_path_factory.mktemp('davis')
+    for name, objects in (('one', 1), ('two', 2)):
+        images = root / 'JPEGImages' / '480p' / name
+        annotations = root / 'Annotations' / '480p' / name
+        images.mkdir(parents=True)
+        annotations.mkdir(parents=True)
+        for index in range(FRAMES):
+            image, labels = draw(index, objects)
+            cv2.imwrite(str(images / f'{index:05d}.jpg'), image)
+            write_label_map(annotations / f'{index:05d}.png', labels)
+    (root / 'db_info.yml').write_text('sequences:\n- {name: two, attributes: [FM]}\n')
+    return root
+
+
+def draw(index: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """A frame of 64×96 pixels and its label map."""
+    image = np.random.default_rng(1).integers(0, 120, (64, 96, 3), dtype=np.uint8)
+    labels = np.zeros((64, 96), dtype=np.uint8)
+    for ident in range(1, objects + 1):
+        part = np.s_[30 * ident - 20:30 * ident + 4, 10 + 4 * index:34 + 4 * index]
+        image[part] = np.random.default_rng(ident).integers(100, 255, 3)
+        labels[part] = ident
+    return image, labels
+
+
+def evaluate(*words: object) -> int:
+    """Run `stm eval` quietly at the images' own size."""
+    return main(['eval', '--quiet', *map(str, words)])
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table."""
+    with path.open(encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope='module')
+def outcome(davis: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run with everything asked for."""
+    out = tmp_path_factory.mktemp('out')
+    code = evaluate(
+        '--dataset', 'davis2017', '--root', davis, '--weights', weights, '--out', out,
+        '--size', 0, '--memorize-every', 2, '--set', 'lost_below=0', '--perturb',
+        'dark:2,frame_drop:1', '--ablate-memory', '--fit-calibration')
+    assert code == 0
+    return out
+
+
+def test_numbers_agree_with_the_frames_they_come_from(outcome: Path) -> None:
+    """Means of frames.csv are the objects' means, and their mean is the summary."""
+    results = json.loads((outcome / 'results.json').read_text())
+    frames = read_csv(outcome / 'frames.csv')
+    objects = read_csv(outcome / 'objects.csv')
+    assert [(row['sequence'], row['object']) for row in objects] == [
+        ('one', '1'), ('two', '1'), ('two', '2')]
+    assert len(frames) == 3 * (FRAMES - 2)
+    for row in objects:
+        own = [item for item in frames
+               if (item['sequence'], item['object']) == (row['sequence'], row['object'])]
+        assert [item['frame'] for item in own] == ['00001', '00002', '00003']
+        for measure in ('J', 'F'):
+            mean = np.mean([float(item[measure]) for item in own])
+            assert float(row[f'{measure} mean']) == pytest.approx(mean, abs=2e-6)
+        assert all(0 <= float(item['confidence']) <= 1 for item in own)
+    summary = results['summary']['all']
+    means = [float(row['J mean']) for row in objects]
+    assert summary['J']['mean'] == pytest.approx(np.mean(means), abs=2e-6)
+    assert summary['J&F'] == pytest.approx((summary['J']['mean'] + summary['F']['mean']) / 2)
+    assert results['attributes']['FM']['objects'] == 2
+    assert results['attributes']['FM']['J&F'] == results['sequences']['two']['J&F']
+    assert results['seconds_per_frame'] > 0
+    assert results['settings']['tracker']['memorize_every'] == 2
+    assert results['settings']['tracker']['lost_below'] == 0.0
+
+
+def test_what_else_was_asked_for_is_there(outcome: Path) -> None:
+    """Drops are differences; the calibration is a monotone table; the plots are pictures."""
+    results = json.loads((outcome / 'results.json').read_text())
+    clean = results['summary']['all']['J&F']
+    assert [(row['name'], row['strength']) for row in results['perturbations']] == [
+        ('dark', 2), ('frame_drop', 1)]
+    assert [row['name'] for row in results['memories']] == [
+        'reference only', 'reference and previous']
+    for row in results['memories'] + results['perturbations']:
+        assert row['drop'] == pytest.approx(row['clean J&F'] - row['J&F'], abs=2e-6)
+    assert {row['clean J&F'] for row in results['memories']} == {round(clean, 6)}
+    assert results['calibration']['observations'] > 0
+    table = json.loads((outcome / 'calibration.json').read_text())
+    assert np.all(np.diff(table['predicted']) > 0)
+    assert np.all(np.diff(table['measured']) >= 0)
+    for name in ('report', 'calibration', 'perturbations', 'memories'):
+        picture = cv2.imread(str(outcome / f'{name}.png'))
+        assert min(picture.shape[:2]) > 300
+        assert picture.std() > 5
+
+
+def test_label_maps_start_with_the_reference(outcome: Path, davis: Path) -> None:
+    """One palette PNG per frame, the first of them the annotation itself."""
+    for name in ('one', 'two'):
+        written = sorted((outcome / 'predictions' / name).glob('*.png'))
+        assert [path.stem for path in written] == [f'{index:05d}' for index in range(FRAMES)]
+        annotation = davis / 'Annotations' / '480p' / name / '00000.png'
+        np.testing.assert_array_equal(read_label_file(written[0]), read_label_file(annotation))
+
+
+def test_scoring_the_written_folder_gives_the_same(
+    outcome: Path, davis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--predictions` needs no tracker and no weights."""
+    assert evaluate(
+        '--dataset', 'davis2017', '--root', davis, '--out', tmp_path,
+        '--predictions', outcome / 'predictions') == 0
+    printed = capsys.readouterr().out
+    before, after = (
+        json.loads((folder / 'results.json').read_text()) for folder in (outcome, tmp_path))
+    assert after['summary'] == before['summary']
+    assert after['sequences'] == before['sequences']
+    assert f'{100 * after["summary"]["all"]["J&F"]:.1f}' in printed
+
+
+def test_every_nth_frame(davis: Path, weights: Path, tmp_path: Path) -> None:
+    """Of five frames every second one is 0, 2, 4, and only 2 is scored."""
+    assert evaluate(
+        '--dataset', 'davis2016', '--root', davis, '--weights', weights, '--out', tmp_path,
+        '--size', 0, '--every', 2, '--sequences', 'two') == 0
+    rows = read_csv(tmp_path / 'frames.csv')
+    assert [(row['sequence'], row['object'], row['frame']) for row in rows] == [
+        ('two', '1', '00002')]
+
+
+def test_youtube_vos_writes_the_archive(davis: Path, weights: Path, tmp_path: Path) -> None:
+    """Without annotations to score, the server's archive is the result."""
+    split = tmp_path / 'data' / 'valid'
+    for kind, suffix in (('JPEGImages', 'jpg'), ('Annotations', 'png')):
+        folder = split / kind / 'vv'
+        folder.mkdir(parents=True)
+        for index in range(FRAMES if kind == 'JPEGImages' else 1):
+            source = davis / kind / '480p' / 'two' / f'{index:05d}.{suffix}'
+            (folder / source.name).write_bytes(source.read_bytes())
+    wanted = ['00000', '00004']
+    objects = {'1': {'frames': wanted}, '2': {'frames': wanted}}
+    (split / 'meta.json').write_text(json.dumps({'videos': {'vv': {'objects': objects}}}))
+    out = tmp_path / 'out'
+    assert evaluate('--dataset', 'youtube-vos', '--root', split.parent, '--weights', weights,
+                    '--out', out, '--size', 0) == 0
+    assert 'summary' not in json.loads((out / 'results.json').read_text())
+    with ZipFile(out / 'submission.zip') as archive:
+        assert archive.namelist() == ['Annotations/vv/00000.png', 'Annotations/vv/00004.png']
+        stored = archive.read('Annotations/vv/00004.png')
+    assert stored == (out / 'predictions' / 'vv' / '00004.png').read_bytes()
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    (['--every', '0'], '--every 0: accepted is 1 or more'),
+    (['--set', 'colour=3'], '--set colour=3: TrackerConfig has input_size'),
+    (['--set', 'top_k=many'], '--set top_k=many: int is accepted'),
+    (['--policy', 'none'], "policy is 'none'"),
+    (['--perturb', 'fog'], "no perturbation 'fog'"),
+    (['--sequences', 'three'], 'no sequence three'),
+    (['--weights', 'missing.safetensors'], 'missing.safetensors'),
+])
+def test_bad_arguments_are_refused(
+    davis: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    words: list[str], message: str,
+) -> None:
+    """Exit code 2 and a line that says what is accepted."""
+    assert evaluate('--dataset', 'davis2017', '--root', davis, '--out', tmp_path, '--weights',
+                    weights, *words) == 2
+    assert message in capsys.readouterr().err
