@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Images out of rosbag2 recordings (sqlite3 and mcap), by the `rosbags` library, without ROS."""
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,12 @@ from stm_ros.replay.sources import Frame
 from stm_ros.vision.encodings import decode
 from stm_ros.vision.encodings import decode_compressed
 from stm_ros.vision.errors import InputError
+
+# the one that rosbags itself uses
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 RAW_IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -147,9 +154,4 @@ def _decompressed(data: bytes | memoryview) -> bytes | memoryview:
     """Undo a compression that the bag, without its metadata, no longer tells of."""
     if bytes(data[:4]) != _ZSTD_MAGIC:
         return data
-    try:
-        from compression import zstd
-    except ImportError:
-        # Python before 3.14; rosbags depends on it there
-        from backports import zstd
     return np.frombuffer(zstd.decompress(data), np.uint8).data

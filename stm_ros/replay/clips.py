@@ -186,8 +186,8 @@ CLIPS = tuple(_SCENES)
 
 def _compose(moment: Moment, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the unlit picture (H×W×3 float32) and the target's visible share (H×W, 0..1)."""
-    picture = _backdrop(moment.background, moment.pan, size)
-    coverage = np.zeros(size, np.float32)
+    picture: np.ndarray = _backdrop(moment.background, moment.pan, size)
+    coverage: np.ndarray = np.zeros(size, np.float32)
     for layer in moment.layers:
         painted = _place(layer, size)
         alpha = painted[..., 3]

@@ -89,7 +89,7 @@ def mask_from_points(image: np.ndarray, points: Sequence[tuple[float, float]],
     _draw_near(trimap, allowed, [c for c, on in zip(centres, on_target, strict=True) if on], reach)
     radius = max(1, round(_POINT_RADIUS * min(height, width)))
     for centre, on in zip(centres, on_target, strict=True):
-        cv2.circle(trimap, centre, radius, cv2.GC_FGD if on else cv2.GC_BGD, cv2.FILLED)
+        cv2.circle(trimap, centre, radius, (cv2.GC_FGD if on else cv2.GC_BGD,), cv2.FILLED)
     wanted = [centre for centre, on in zip(centres, on_target, strict=True) if on]
     if any(trimap[y, x] != cv2.GC_FGD for x, y in wanted):
         raise InputError('a point on the target and one that is not lie on the same spot')
@@ -132,7 +132,7 @@ def _draw_near(trimap: np.ndarray, allowed: np.ndarray, centres: list[tuple[int,
                reach: int) -> None:
     near = np.zeros_like(trimap)
     for centre in centres:
-        cv2.circle(near, centre, reach, 1, cv2.FILLED)
+        cv2.circle(near, centre, reach, (1,), cv2.FILLED)
     trimap[(near == 1) & allowed] = cv2.GC_PR_FGD
 
 
@@ -148,7 +148,8 @@ def _grab_cut(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
         raise InputError('the prompt leaves no pixel for the target, or none for the background')
     # its colour models start from random clusters
     cv2.setRNGSeed(_SEED)
-    cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS,
+    no_rectangle = (0, 0, 1, 1)
+    cv2.grabCut(small, labels, no_rectangle, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS,
                 cv2.GC_INIT_WITH_MASK)
     foreground = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     return cv2.resize(foreground, (width, height), interpolation=cv2.INTER_NEAREST) == 1

@@ -1,0 +1,210 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+`stm run`: one reference, one query image; mask, box, confidence, attention and readout as files.
+
+The command of the tool catalogue's page; `tools/stm/run.py` calls it with the page's words.
+"""
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from stm_ros.networks.checkpoints import OFFICIAL_WEIGHTS_HELP
+from stm_ros.networks.checkpoints import CheckpointError
+from stm_ros.replay.reference import reference_label_map
+from stm_ros.replay.writers import target_entry
+from stm_ros.tracking import Result
+from stm_ros.tracking import TargetResult
+from stm_ros.tracking import Tracker
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import read_image
+from stm_ros.vision.image_files import write_image
+from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.overlay import contact_sheet
+from stm_ros.vision.overlay import draw_overlay
+from stm_ros.vision.overlay import heat_map
+
+HELP = 'one reference, one query image: mask, confidence, attention, readout'
+_LABEL = 'Space-time visual memory'
+_OUTPUT = 'Memory readout, attention map, confidence score'
+_PANEL_WIDTH = 480
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options, named as on the tool's page."""
+    parser.add_argument('--ref-img', required=True, help='picture where the target is clearly seen')
+    parser.add_argument('--ref-mask', required=True, help='mask of the target in that picture: '
+                        '0 and 255, or target ids')
+    parser.add_argument('--query-img', required=True, help='picture to find the target in')
+    parser.add_argument('--weights', help='weights of the network; the shipped stm_lite if left '
+                        'out, or if the official ones are named and absent')
+    parser.add_argument('--strict-weights', action='store_true',
+                        help='absent weights are an error')
+    parser.add_argument('--target-object-id', type=int, help='the object to report, 1..254: the '
+                        'id of a binary mask (default 1), or one of the ids in the mask '
+                        '(default: all)')
+    parser.add_argument('--model', choices=('stm', 'stm_lite'), help='network; the default is stm '
+                        'for .pth weights and stm_lite otherwise')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
+    parser.add_argument('--output', default='runs/prediction.json', help='the JSON to write; '
+                        'masks, pictures and arrays go beside it (default runs/prediction.json)')
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Which network with which weights (None: the shipped ones), and why, where not as asked."""
+
+    model: str
+    path: str | None
+    note: str | None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the JSON, whose status is "ok" or "error", and return 0 or 2."""
+    output = Path(arguments.output)
+    try:
+        answer = _answer(arguments, output)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f'stm: error: {error}', file=sys.stderr)
+        failure = {'tool': 'stm', 'status': 'error', 'message': str(error), 'results': []}
+        try:
+            _write_json(output, failure)
+        except OSError as unwritable:
+            print(f'stm: error: {output} cannot be written: {unwritable}', file=sys.stderr)
+        return 2
+    _write_json(output, answer)
+    for line in _summary(answer, output):
+        print(line)
+    return 0
+
+
+def _answer(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
+    asked = arguments.target_object_id
+    reference = read_image(arguments.ref_img)
+    query = read_image(arguments.query_img)
+    label_map = reference_label_map(
+        reference, arguments.ref_mask, None, 1 if asked is None else asked)
+    _check_asked(asked, label_map)
+    weights = _choose_weights(arguments.weights, arguments.model, arguments.strict_weights)
+    tracker = Tracker.from_pretrained(weights.model, weights.path, arguments.device)
+    tracker.add_reference(reference, label_map, place_hint=False)
+    started = time.perf_counter()
+    result = tracker.segment(query)
+    seconds = time.perf_counter() - started
+    reported = [target for target in result.targets if asked in (None, target.id)]
+    arrays = _write_arrays(output.parent, result)
+    visualization = output.parent / 'visualization.png'
+    write_image(visualization, _visualization(reference, label_map, query, result, reported))
+    answer = {
+        'tool': 'stm', 'status': 'ok',
+        'results': [_report_target(output.parent, result, target) for target in reported],
+        **arrays,
+        'model': {'name': weights.model,
+                  'weights': weights.path or 'shipped with stm_ros', 'note': weights.note},
+        'timing': {'runtime': round(seconds, 6), 'device': str(tracker.device)}}
+    raw = output.parent / ('raw_predictions.json' if output.name == 'predictions.json'
+                           else 'predictions.json')
+    _write_json(raw, _raw_predictions(arguments, result))
+    return {**answer, 'artifacts': {
+        'visualization': visualization.as_posix(), 'raw_predictions': raw.as_posix()}}
+
+
+def _check_asked(asked: int | None, label_map: np.ndarray) -> None:
+    ids = [int(i) for i in np.unique(label_map) if i]
+    if asked is not None and asked not in ids:
+        raise InputError(f'--target-object-id {asked} is not in the mask, which holds {ids}')
+
+
+def _choose_weights(path: str | None, model: str | None, strict: bool) -> _Weights:
+    """Settle network and weights; absent weights become the shipped stm_lite, with a note."""
+    if path is None:
+        return _Weights(model or 'stm_lite', None, None)
+    if Path(path).is_file():
+        by_suffix = 'stm_lite' if Path(path).suffix == '.safetensors' else 'stm'
+        return _Weights(model or by_suffix, path, None)
+    if strict:
+        raise CheckpointError(f'no weights at {path}: {OFFICIAL_WEIGHTS_HELP}')
+    note = (f'no weights at {path}: {OFFICIAL_WEIGHTS_HELP} to {path}. '
+            'This answer comes from the stm_lite network and weights that ship with stm_ros.')
+    print(f'stm: {note}', file=sys.stderr)
+    return _Weights('stm_lite', None, note)
+
+
+def _report_target(folder: Path, result: Result, target: TargetResult) -> dict[str, Any]:
+    mask = folder / f'mask_{target.id}.png'
+    write_label_map(mask, np.where(result.label_map == target.id, target.id, 0).astype(np.uint8))
+    score = round(float(target.confidence), 6)
+    return {
+        'label': _LABEL, 'score': score, 'output': _OUTPUT, 'confidence_score': score,
+        'confidence_calibrated': target.confidence_calibrated, 'target_id': target.id,
+        'state': target.state.name, 'box': target_entry(target)['box'], 'area': target.area,
+        'mask': mask.as_posix()}
+
+
+def _write_arrays(folder: Path, result: Result) -> dict[str, Any]:
+    """Write readout (N×C×h×w) and attention (N×S×h×w), and say what is in the files."""
+    readout = result.readout()
+    attention = np.stack([np.stack(result.attention_maps(target_id))
+                          for target_id in readout.target_ids])
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {}
+    for name, values in (('retrieved_feature_map', readout.features),
+                         ('visual_attention_weights', attention)):
+        path = folder / f'{name}.npz'
+        arrays = {name: values, 'target_ids': np.array(readout.target_ids, np.int32)}
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        described[name] = {'path': path.as_posix(), 'shape': list(values.shape),
+                           'dtype': str(values.dtype)}
+    return described
+
+
+def _raw_predictions(arguments: argparse.Namespace, result: Result) -> dict[str, Any]:
+    return {
+        'ref_img': arguments.ref_img, 'ref_mask': arguments.ref_mask,
+        'query_img': arguments.query_img,
+        'targets': [target_entry(target) for target in result.targets],
+        'memory': [{'kind': slot.kind, 'stream': slot.stream} for slot in result.memory.slots],
+        'attention': {str(target_id): np.asarray(mass, float).round(6).tolist()
+                      for target_id, mass in result.memory.attention.items()}}
+
+
+def _visualization(reference: np.ndarray, label_map: np.ndarray, query: np.ndarray,
+                   result: Result, reported: list[TargetResult]) -> np.ndarray:
+    """Return before (reference, query) and after (attention, answer) side by side."""
+    shown = np.where(np.isin(label_map, [target.id for target in reported]), label_map, 0)
+    panels = [draw_overlay(reference, shown.astype(np.uint8), []), query]
+    titles = ['before: reference and its mask', 'before: query']
+    maps = result.attention_maps(reported[0].id)
+    panels += [heat_map(reference, maps[0]), draw_overlay(query, result.label_map, reported)]
+    titles += ['after: where memory was read', 'after: mask, box and confidence']
+    height = max(panel.shape[0] * _PANEL_WIDTH // panel.shape[1] for panel in panels)
+    return contact_sheet([_letterboxed(panel, height) for panel in panels], titles, 4, _PANEL_WIDTH)
+
+
+def _letterboxed(panel: np.ndarray, height: int) -> np.ndarray:
+    """Fit a panel into `_PANEL_WIDTH`×`height` without changing its proportions."""
+    scale = min(_PANEL_WIDTH / panel.shape[1], height / panel.shape[0])
+    size = (max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale)))
+    fitted = cv2.resize(panel, size, interpolation=cv2.INTER_AREA)
+    frame = np.full((height, _PANEL_WIDTH, 3), 24, np.uint8)
+    frame[:size[1], :size[0]] = fitted[:height, :_PANEL_WIDTH]
+    return frame
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+
+
+def _summary(answer: dict[str, Any], output: Path) -> list[str]:
+    lines = [f'target {entry["target_id"]}: {entry["state"].lower()}, confidence '
+             f'{entry["confidence_score"]:.2f}, box {entry["box"]}' for entry in answer['results']]
+    return [*lines, f'{answer["timing"]["runtime"]:.3f} s on {answer["timing"]["device"]}',
+            f'written: {output}, {answer["artifacts"]["visualization"]}']
