@@ -217,7 +217,7 @@ def _wide_backdrop(name: str, size: tuple[int, int]) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _patch(name: str, height: int, mirrored: bool) -> np.ndarray:
     """Return the cut-out at about the size it is shown, float32, colours multiplied by alpha."""
-    source = cut_out(name).astype(np.float32)
+    source: np.ndarray = cut_out(name).astype(np.float32)
     source = source[:, ::-1] if mirrored else source
     source = np.dstack((source[..., :3] * (source[..., 3:] / 255), source[..., 3] / 255))
     # a border, into which the bent object may reach
