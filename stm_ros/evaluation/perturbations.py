@@ -68,7 +68,9 @@ class Perturbation:
             return _occlude(image, truth, level, self._random(sequence), index)
         if self.name == 'deformation':
             return _deform(image, truth, level, self._random(sequence), index)
-        return _PHOTOMETRIC[self.name](image, level, self._random(sequence, index)), truth
+        # a lamp keeps its colour throughout; everything else differs from frame to frame
+        random = self._random(sequence, None if self.name == 'colour' else index)
+        return _PHOTOMETRIC[self.name](image, level, random), truth
 
     def _random(self, sequence: str, index: int | None = None) -> Random:
         """Random numbers of a whole sequence or of one of its frames."""
@@ -158,9 +160,10 @@ def _occlude(
     """Textured posts wander across the image; what they hide is not part of the truth."""
     height, width = image.shape[:2]
     post = max(1, round(width * (0.08, 0.16, 0.28)[level]))
-    texture = random.integers(0, 256, (max(2, height // 16), max(2, post // 16), 3), np.uint8)
-    texture = cv2.resize(texture, (post, height), interpolation=cv2.INTER_LINEAR)
     start = random.random()
+    blocks = (max(2, height // 16), max(2, post // 16), 3)
+    texture = random.integers(60, 180, 3) + random.integers(-40, 41, blocks)
+    texture = cv2.resize(texture.astype(np.uint8), (post, height), interpolation=cv2.INTER_LINEAR)
     left = round(((start + index / OCCLUDER_PERIOD) % 1.0) * (width + post)) - post
     shown = slice(max(left, 0), min(left + post, width))
     image = image.copy()
