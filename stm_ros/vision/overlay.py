@@ -3,6 +3,7 @@
 """Pictures for people: results drawn over the image, and sheets of such pictures."""
 from collections.abc import Iterable
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 from typing import Protocol
 
 import cv2
@@ -10,12 +11,12 @@ import numpy as np
 
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.image_files import PALETTE
 from stm_ros.vision.masks import IGNORED_LABEL
 from stm_ros.vision.masks import check_image
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TINT = 0.4
+_GOLDEN_RATIO = 0.618034
 _SHEET_LIMIT = 64
 _BRIGHTEST_DARK = 140
 
@@ -41,10 +42,13 @@ class DrawnTarget(Protocol):
 
 
 def target_colour(target_id: int) -> tuple[int, int, int]:
-    """Return the RGB colour of an id: its DAVIS colour, brightened so that it shows on dark."""
-    colour = PALETTE[target_id].astype(int)
-    lift = max(0, 255 - int(colour.max()))
-    red, green, blue = (int(value) for value in np.minimum(colour + lift * (colour > 0), 255))
+    """
+    Return the RGB colour of an id in pictures: bright, and far from its neighbours'.
+
+    The first is cyan, which is rare in the scenes that cameras see; DAVIS has red there.
+    """
+    hue = (0.5 + (target_id - 1) * _GOLDEN_RATIO) % 1
+    red, green, blue = (round(255 * value) for value in hsv_to_rgb(hue, 1.0, 1.0))
     return red, green, blue
 
 

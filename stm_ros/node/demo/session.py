@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def run_session(client: DemoClient, clip: Clip, folder: Path, about: dict[str, A
                 more['iou'] = None if iou is None else round(iou, 4)
                 ious += [] if iou is None else [iou]
             picture = results.write(frame, answer.label_map, answer.targets, **more)
-            sample.offer(lambda picture=picture: _narrowed(picture))
+            sample.offer(partial(_narrowed, picture))
             on_frame(index)
         report = Report(
             len(latencies), len(latencies) / busy, float(np.percentile(latencies, 50)),
