@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from dataclasses import asdict
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ def run(arguments: Namespace) -> int:
 
     Raises InputError (or CheckpointError, OSError) where an argument cannot be used.
     """
+    _check_packages()
     from stm_ros.evaluation.plots import write_plots
     from stm_ros.evaluation.report import as_text
     from stm_ros.evaluation.report import write_report
@@ -93,6 +95,15 @@ def run(arguments: Namespace) -> int:
         print(f'for the server: {archive} ({count} label maps)')
     print(f'report: {arguments.out}')
     return 0
+
+
+def _check_packages() -> None:
+    missing = [name for name in ('matplotlib', 'scipy', 'tqdm') if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f'stm eval needs {", ".join(missing)}: pip install "stm_ros[eval]", or '
+            '-r requirements/eval.txt'
+        )
 
 
 def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -> 'Evaluation':

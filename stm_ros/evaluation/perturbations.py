@@ -163,11 +163,11 @@ def _occlude(
     start = random.random()
     blocks = (max(2, height // 16), max(2, post // 16), 3)
     texture = random.integers(60, 180, 3) + random.integers(-40, 41, blocks)
-    texture = cv2.resize(texture.astype(np.uint8), (post, height), interpolation=cv2.INTER_LINEAR)
+    painted = cv2.resize(texture.astype(np.uint8), (post, height), interpolation=cv2.INTER_LINEAR)
     left = round(((start + index / OCCLUDER_PERIOD) % 1.0) * (width + post)) - post
     shown = slice(max(left, 0), min(left + post, width))
     image = image.copy()
-    image[:, shown] = texture[:, shown.start - left:shown.stop - left]
+    image[:, shown] = painted[:, shown.start - left:shown.stop - left]
     if truth is not None:
         truth = truth.copy()
         truth[:, shown] = 0

@@ -29,7 +29,6 @@ class Comparison:
     strength: int | None
     changed: float
     clean: float
-    objects: int
 
     @property
     def drop(self) -> float:
@@ -86,7 +85,6 @@ def compare(
         strength,
         summarise(item for item, _ in pairs).combined,
         summarise(_where_scored(item, other) for other, item in pairs).combined,
-        len(pairs),
     )
 
 

@@ -17,6 +17,7 @@ from stm_ros.evaluation.label_files import write_label_map
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import SequenceScorer
+from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Frame
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.vision.errors import InputError
@@ -80,7 +81,6 @@ class SequenceRun:
     scores: list[ObjectScore]
     observations: list[Observation]
     seconds: list[float]
-    dropped: frozenset[int] = frozenset()
 
 
 def track(
@@ -130,11 +130,9 @@ def run_sequence(
     scorer = SequenceScorer(sequence)
     claims: list[tuple[int, int, float, bool]] = []
     seconds: list[float] = []
-    seen: set[int] = set()
     if folder is not None:
         (folder / sequence.name).mkdir(parents=True, exist_ok=True)
     for tracked in track(sequence, tracker, perturbation):
-        seen.add(tracked.index)
         if folder is not None:
             name = sequence.frames[tracked.index].name
             write_label_map(folder / sequence.name / f'{name}.png', tracked.label_map)
@@ -149,13 +147,7 @@ def run_sequence(
                 visible = bool((tracked.label_map == ident).any() or (tracked.truth == ident).any())
                 claims.append((tracked.index, ident, tracked.confidences[ident], visible))
     scores = scorer.scores()
-    return SequenceRun(
-        sequence,
-        scores,
-        _observations(sequence, scores, claims),
-        seconds,
-        frozenset(range(len(sequence.frames))) - seen,
-    )
+    return SequenceRun(sequence, scores, _observations(sequence, scores, claims), seconds)
 
 
 def run_benchmark(
@@ -226,6 +218,4 @@ def _progress_note(runs: list[SequenceRun]) -> str:
     scores = all_scores(runs)
     if not scores:
         return ''
-    mean = np.mean([[score.region_statistics.mean, score.contour_statistics.mean]
-                    for score in scores])
-    return f'J&F {100 * mean:.1f}'
+    return f'J&F {100 * summarise(scores).combined:.1f}'

@@ -75,12 +75,17 @@ class SequenceScorer:
         An object that the prediction lacks counts as an empty mask. Raises InputError for an id
         that no object of the sequence has, and where the sizes differ.
         """
-        extra = int(prediction.max()) if prediction.size else 0
-        if extra > max(self._sequence.object_ids):
+        place = f'{self._sequence.name}, frame {self._sequence.frames[index].name}'
+        if prediction.shape != truth.shape:
             raise InputError(
-                f'{self._sequence.name}, frame {self._sequence.frames[index].name}: the '
-                f'prediction holds id {extra}, the sequence has '
-                f'{max(self._sequence.object_ids)} objects'
+                f'{place}: the prediction has shape {prediction.shape}, the annotation '
+                f'{truth.shape}; they must have the same size'
+            )
+        highest = max(self._sequence.object_ids)
+        if prediction.max() > highest:
+            raise InputError(
+                f'{place}: the prediction holds id {prediction.max()}, the sequence has '
+                f'{highest} objects'
             )
         for ident in self.scores_at(index):
             predicted = prediction == ident
