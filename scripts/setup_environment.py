@@ -168,6 +168,7 @@ class Setup:
         base = [str(VENV), sys.base_prefix, sys.version, source]
         torch_choice = [os.environ.get(name, '') for name in ('STM_TORCH', 'TORCH_INDEX')]
         pins = sorted(REQUIREMENTS.glob('*.txt'))
+        tools = [file for file in pins if file.stem in ('build', f'ros-{self.distro}')]
         definitions = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')])
         build_files = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml']
         package_files = [ROOT / name for name in ('setup.py', 'setup.cfg', 'pyproject.toml')]
@@ -177,8 +178,8 @@ class Setup:
                   [*base, self.pin('torch'), *torch_choice], self.install_torch)
         self.once('packages', f'packages and {source}', [*base, *pins], self.install_packages)
         self.once('interfaces', 'messages and services, about a minute of compiling',
-                  [*base, *pins, *build_files, *names_and(definitions)], self.build_interfaces)
-        self.once('package', 'the stm and stm_tracker commands', [*base, *pins, *package_files],
+                  [*base, *tools, *build_files, *names_and(definitions)], self.build_interfaces)
+        self.once('package', 'the stm and stm_tracker commands', [*base, *tools, *package_files],
                   self.install_package)
 
     def once(self, name: str, text: str, parts: Iterable[str | Path],
@@ -197,7 +198,8 @@ class Setup:
 
     def must(self, command: list[str], failure: str) -> None:
         if not self.progress.run(command, clean_environment()):
-            raise SetupError(f'{failure}\n{last_log_lines()}\nThe whole log: {LOG}')
+            print(last_log_lines(), file=sys.stderr)
+            raise SetupError(f'{failure}\nThe end of the log is above, the whole log is {LOG}')
 
     def pip(self, *arguments: str) -> list[str]:
         return [str(PYTHON), '-m', 'pip', 'install', '--no-input', '--disable-pip-version-check',
