@@ -23,7 +23,7 @@ from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Sequence
 
 WORST_FRAMES = 6
-MAX_CURVES = 20
+MAX_SEQUENCES = 20
 DOTS_PER_INCH = 110
 
 
@@ -83,14 +83,15 @@ def _scores_page(evaluation: Evaluation, benchmark: Benchmark, predictions: Path
         f'F {100 * total.contour.mean:.1f}'
     )
     bars = figure.add_subplot(grid[0, :3])
-    order = sorted(summaries, key=lambda name: summaries[name].combined)
+    order = sorted(summaries, key=lambda name: summaries[name].combined)[:MAX_SEQUENCES]
     places = np.arange(len(order))
     bars.barh(places + 0.2, [100 * summaries[name].region.mean for name in order], 0.4, label='J')
     bars.barh(places - 0.2, [100 * summaries[name].contour.mean for name in order], 0.4, label='F')
     bars.set_yticks(places, order)
     bars.set(xlim=(0, 100), xlabel='mean, per cent')
+    bars.set_title(f'the lowest {len(order)} of {len(summaries)} sequences', fontsize='medium')
     bars.legend(loc='lower right')
-    _draw_curves(figure.add_subplot(grid[0, 3:]), evaluation.scores, order[:MAX_CURVES])
+    _draw_curves(figure.add_subplot(grid[0, 3:]), evaluation.scores, order)
     by_name = {sequence.name: sequence for sequence in benchmark.sequences}
     for number, (name, index) in enumerate(worst):
         row, column = divmod(number, 3)
