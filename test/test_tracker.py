@@ -1,0 +1,332 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker on generated clips of real photographs, with the shipped weights."""
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from stm_ros.memory.snapshot import SnapshotError
+from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.stm_lite import STMLite
+from stm_ros.replay.clips import generate_clip
+from stm_ros.tracking import Tracker
+from stm_ros.tracking import TrackerConfig
+from stm_ros.tracking import TargetState
+from stm_ros.tracking.description import describe_target
+from stm_ros.tracking.engine import NetworkOutputError
+from stm_ros.tracking.result import StaleResultError
+from stm_ros.tracking.targets import next_state
+from stm_ros.vision.boxes import box_of_mask
+from stm_ros.vision.errors import InputError
+
+SIZE = (240, 320)
+
+
+@pytest.fixture(scope='module')
+def clip() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images and true label maps: a cup that moves, deforms, blurs and is occluded."""
+    return generate_clip('occlusion', 40, SIZE)[:14]
+
+
+def make_tracker(**changes) -> Tracker:
+    """A tracker with the shipped weights in float32, so that numbers can be compared."""
+    return Tracker.from_pretrained(config=TrackerConfig(**{'dtype': 'float32', **changes}))
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two masks."""
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def follow(tracker: Tracker, clip, stream: str = 'camera', first: int = 1):
+    """Step through a clip, a result at a time."""
+    for time, (image, _) in enumerate(clip[first:], start=first):
+        yield tracker.step(image, stream, stamp_ns=time * 100)
+
+
+def test_a_target_shown_once_is_followed(clip):
+    tracker = make_tracker()
+    assert tracker.add_reference(clip[0][0], clip[0][1], {1: 'cup'}) == (1,)
+    results = list(follow(tracker, clip))
+    overlaps = [iou(result.label_map == 1, truth == 1)
+                for result, (_, truth) in zip(results, clip[1:], strict=True)]
+    assert np.mean(overlaps) > 0.75
+    for result in results:
+        target = result.targets[0]
+        assert (target.id, target.label, target.state) == (1, 'cup', TargetState.TRACKING)
+        assert target.box == box_of_mask(result.label_map == 1)
+        assert target.area == (result.label_map == 1).sum()
+        assert 0 <= target.confidence <= 1
+
+
+def test_memory_reports_what_was_read(clip):
+    tracker = make_tracker(max_frames=3, memorize_every=1)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for time, result in enumerate(follow(tracker, clip), start=1):
+        report = result.memory
+        assert report.slots[0].kind == 'reference'
+        assert all(slot.stamp_ns < time * 100 for slot in report.slots)
+        assert len(report.slots) == min(time, 3)
+        assert report.attention[1].sum() == pytest.approx(1, abs=1e-5)
+        assert 0 <= report.entropy[1] <= np.log(len(report.slots)) + 1e-5
+        maps = result.attention_maps(1)
+        assert [float(part.sum()) for part in maps] == pytest.approx(
+            report.attention[1].tolist(), abs=1e-4)
+        soft = result.soft_masks()
+        assert np.allclose(soft.sum(0), 1, atol=1e-5)
+        assert np.array_equal(soft.argmax(0), result.label_map)
+
+
+def test_readout_and_evidence(clip):
+    tracker = make_tracker(input_size=0, evidence_size=64)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    result = tracker.step(clip[1][0], stamp_ns=5)
+    readout = result.readout()
+    assert readout.features.shape == (1, 128, 15, 20)
+    assert (readout.target_ids, readout.stride) == ((1,), 16)
+    evidence = result.evidence(1)
+    assert len(evidence) == 1
+    assert evidence[0].weight == pytest.approx(1)
+    assert max(evidence[0].crop.shape) == 64
+    reference_box = box_of_mask(clip[0][1] == 1)
+    middle = clip[0][0][int(reference_box.y_min + reference_box.height / 2),
+                        int(reference_box.x_min + reference_box.width / 2)]
+    height, width = evidence[0].crop.shape[:2]
+    assert np.abs(evidence[0].crop[height // 2, width // 2].astype(int) - middle).max() < 40
+
+
+def test_a_result_is_refused_after_the_next_step(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    result = tracker.step(clip[1][0])
+    tracker.step(clip[2][0])
+    with pytest.raises(StaleResultError):
+        result.readout()
+
+
+def test_without_targets_all_is_background(clip):
+    result = make_tracker().step(clip[0][0], stamp_ns=3)
+    assert (result.stamp_ns, result.targets, result.memory.slots) == (3, (), ())
+    assert result.label_map.shape == SIZE and not result.label_map.any()
+
+
+def test_a_target_that_is_not_there_has_no_mask_box_or_detection(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    result = tracker.step(np.full((*SIZE, 3), 128, np.uint8))
+    target = result.targets[0]
+    assert target.state == TargetState.LOST
+    assert (target.box, target.area, result.memorized) == (None, 0, False)
+    assert not result.label_map.any()
+    assert 'is not in view' in describe_target(result, target)
+
+
+def test_an_unbelieved_frame_is_not_remembered(clip):
+    tracker = make_tracker(memorize_above=1.0)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for result in follow(tracker, clip[:5]):
+        assert [slot.kind for slot in result.memory.slots] == ['reference']
+
+
+def test_swapped_ids_give_swapped_masks(clip):
+    image, truth = clip[0]
+    both = truth.copy()
+    both[:60, :80] = 2
+    swapped = np.where(both == 1, 2, np.where(both == 2, 1, 0)).astype(np.uint8)
+    one, other = make_tracker(), make_tracker()
+    one.add_reference(image, both)
+    other.add_reference(image, swapped)
+    for frame, _ in clip[1:4]:
+        first, second = one.step(frame).label_map, other.step(frame).label_map
+        exchanged = np.where(second == 1, 2, np.where(second == 2, 1, 0))
+        assert (first == exchanged).mean() > 0.999
+
+
+def test_an_added_target_leaves_the_first_as_it_was_until_they_compete(clip):
+    alone, joined = make_tracker(), make_tracker()
+    for tracker in (alone, joined):
+        tracker.add_reference(clip[0][0], clip[0][1])
+        tracker.step(clip[1][0], stamp_ns=1)
+    corner = np.zeros(SIZE, np.uint8)
+    corner[:40, :60] = 7
+    assert joined.add_reference(clip[1][0], corner, stamp_ns=1) == (7,)
+    first = alone.step(clip[2][0], stamp_ns=2).label_map == 1
+    result = joined.step(clip[2][0], stamp_ns=2)
+    assert iou(first, result.label_map == 1) > 0.97
+    assert [target.id for target in result.targets] == [1, 7]
+    joined.remove_target(7)
+    assert joined.targets == {1: 'target 1'}
+    assert iou(alone.step(clip[3][0]).label_map == 1, joined.step(clip[3][0]).label_map == 1) > 0.97
+
+
+def test_a_reused_id_inherits_nothing(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1], {1: 'cup'})
+    list(follow(tracker, clip[:4]))
+    tracker.remove_target(1)
+    assert all(slot is None for slot in tracker.bank.slots)
+    corner = np.zeros(SIZE, np.uint8)
+    corner[:40, :60] = 1
+    tracker.add_reference(clip[4][0], corner)
+    fresh = make_tracker()
+    fresh.add_reference(clip[4][0], corner)
+    assert tracker.targets == {1: 'target 1'}
+    assert np.array_equal(tracker.step(clip[5][0]).soft_masks(),
+                          fresh.step(clip[5][0]).soft_masks())
+
+
+def test_an_object_shown_to_one_stream_is_found_by_another(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1], stream='wrist')
+    mirrored = np.ascontiguousarray(clip[3][0][:, ::-1])
+    result = tracker.step(mirrored, stream='head')
+    assert iou(result.label_map == 1, clip[3][1][:, ::-1] == 1) > 0.6
+    tracker.step(clip[1][0], stream='wrist')
+    result = tracker.step(mirrored, stream='head')
+    assert {slot.stream for slot in result.memory.slots if slot.kind != 'reference'} == {'head'}
+
+
+def test_streams_of_different_size_share_a_memory(clip):
+    tracker = make_tracker(input_size=0)
+    tracker.add_reference(clip[0][0], clip[0][1], stream='small')
+    big = np.kron(clip[1][0], np.ones((2, 2, 1), np.uint8))
+    result = tracker.step(big, stream='big')
+    assert result.label_map.shape == (480, 640)
+    assert tracker.step(clip[1][0], stream='small').label_map.shape == SIZE
+
+
+def test_a_jump_back_in_time_clears_what_was_seen_and_keeps_references(clip):
+    tracker = make_tracker(memorize_every=1)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    list(follow(tracker, clip[:6]))
+    result = tracker.step(clip[1][0], stamp_ns=50)
+    assert [slot.kind for slot in result.memory.slots] == ['reference']
+    assert tracker.time_jumps == 1
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'image': np.zeros((0, 5, 3), np.uint8)}, 'empty'),
+    ({'image': np.zeros((240, 320), np.uint8)}, 'H×W×3'),
+    ({'image': np.zeros((240, 320, 3), np.float32)}, 'uint8'),
+    ({'label_map': np.zeros((240, 320), np.uint8)}, 'empty'),
+    ({'label_map': np.full((240, 320), 255, np.uint8)}, 'empty'),
+    ({'label_map': np.ones((239, 320), np.uint8)}, 'same'),
+    ({'label_map': np.ones((240, 320), np.int32)}, 'int32'),
+    ({'labels': {0: 'nothing'}}, 'target id 0'),
+    ({'labels': {300: 'too high'}}, 'target id 300')])
+def test_bad_references_are_refused_and_change_nothing(clip, change, words):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    before = tracker.step(clip[1][0], stamp_ns=1)
+    held = [slot.order for slot in tracker.bank.slots if slot is not None]
+    arguments = {'image': clip[0][0], 'label_map': clip[0][1], **change}
+    with pytest.raises(InputError, match=words):
+        tracker.add_reference(**arguments)
+    assert held == [slot.order for slot in tracker.bank.slots if slot is not None]
+    assert tracker.targets == {1: 'target 1'}
+    assert before.readout().target_ids == (1,)
+
+
+def test_more_targets_or_streams_than_there_is_room_for_are_refused(clip):
+    tracker = make_tracker(max_targets=1, max_streams=1)
+    two = clip[0][1].copy()
+    two[:30, :30] = 2
+    with pytest.raises(InputError, match='2 new targets and memory is sized for 1'):
+        tracker.add_reference(clip[0][0], two)
+    assert tracker.targets == {}
+    tracker.step(clip[0][0])
+    with pytest.raises(InputError, match='max_streams'):
+        tracker.step(clip[0][0], stream='other')
+    with pytest.raises(InputError, match='not tracked'):
+        tracker.remove_target(5)
+
+
+def test_a_failing_network_leaves_memory_untouched(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    tracker.step(clip[1][0], stamp_ns=1)
+    tracker.settle()
+    held = [slot.stamp_ns for slot in tracker.bank.slots if slot is not None]
+    decode = tracker.network.decode
+    tracker.network.decode = lambda *values: decode(*values)._replace(
+        logits=torch.full((1, 60, 80), torch.nan))
+    with pytest.raises(NetworkOutputError):
+        tracker.step(clip[2][0], stamp_ns=2)
+    tracker.network.decode = decode
+    assert held == [slot.stamp_ns for slot in tracker.bank.slots if slot is not None]
+    assert tracker.step(clip[2][0], stamp_ns=3).targets[0].state == TargetState.TRACKING
+
+
+def test_a_saved_tracker_goes_on_bit_for_bit(clip, tmp_path):
+    tracker = Tracker.from_pretrained()
+    tracker.add_reference(clip[0][0], clip[0][1], {1: 'cup'})
+    list(follow(tracker, clip[:7]))
+    tracker.save(tmp_path / 'memory.safetensors')
+    other = Tracker.from_pretrained()
+    other.load(tmp_path / 'memory.safetensors')
+    assert other.targets == {1: 'cup'}
+    for time in (7, 8, 9):
+        one = tracker.step(clip[time][0], stamp_ns=time * 100)
+        same = other.step(clip[time][0], stamp_ns=time * 100)
+        assert np.array_equal(one.soft_masks(), same.soft_masks())
+        assert one.targets == same.targets
+        assert one.evidence(1) == same.evidence(1)
+
+
+def test_a_snapshot_of_other_weights_or_a_damaged_one_changes_nothing(clip, tmp_path):
+    path = tmp_path / 'memory.safetensors'
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    tracker.save(path)
+    torch.manual_seed(0)
+    stranger = Tracker(STMLite(), TrackerConfig(dtype='float32'))
+    with pytest.raises(SnapshotError, match='other weights'):
+        stranger.load(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(SnapshotError, match='damaged'):
+        tracker.load(path)
+    assert tracker.targets == {1: 'target 1'}
+
+
+def test_the_same_clip_gives_the_same_bits(clip):
+    runs = []
+    for _ in range(2):
+        tracker = Tracker(load_network())
+        tracker.add_reference(clip[0][0], clip[0][1])
+        runs.append([result.label_map for result in follow(tracker, clip[:6])])
+    assert all(np.array_equal(one, other) for one, other in zip(*runs, strict=True))
+
+
+_confidences = st.lists(st.floats(0, 1), min_size=1, max_size=20)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_confidences)
+def test_states_follow_confidence_with_hysteresis(confidences):
+    config = TrackerConfig()
+    state = TargetState.LOST
+    for confidence in confidences:
+        state = next_state(state, confidence, 10, config)
+        if confidence < config.lost_below:
+            assert state == TargetState.LOST
+        if confidence >= config.uncertain_below + config.hysteresis:
+            assert state == TargetState.TRACKING
+    assert next_state(state, 1.0, 0, config) == TargetState.LOST
+
+
+def test_hysteresis_holds_a_state_at_the_threshold():
+    config = TrackerConfig(uncertain_below=0.5, hysteresis=0.1)
+    assert next_state(TargetState.TRACKING, 0.55, 10, config) == TargetState.TRACKING
+    assert next_state(TargetState.UNCERTAIN, 0.55, 10, config) == TargetState.UNCERTAIN
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'policy': 'lru'}, 'fifo'), ({'max_frames': 1}, '2..4096'), ({'input_size': 7}, '32..4096'),
+    ({'dtype': 'int8'}, 'bfloat16'), ({'lost_below': 0.9}, 'exceeds'),
+    ({'max_targets': 255}, '1..254')])
+def test_settings_out_of_range_are_refused(change, words):
+    with pytest.raises(InputError, match=words):
+        TrackerConfig(**change)
