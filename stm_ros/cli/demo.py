@@ -81,6 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
                 if not arguments.no_clip:
                     client.reset()
                     _follow(run_session, client, _generated_clip(), folder / 'clip')
+        except KeyboardInterrupt:
+            print(f'\nstm: interrupted; what was answered until then is in {folder}',
+                  file=sys.stderr)
+            return 130
         except DemoError as error:
             print(f'stm: error: {error}; the node last said ({node.log}):\n{node.last_words()}',
                   file=sys.stderr)

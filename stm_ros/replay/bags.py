@@ -4,6 +4,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ RAW_IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 _NANOSECONDS = 1_000_000_000
+_RATE_MESSAGES = 20
 
 
 def message_types() -> Typestore:
@@ -50,7 +52,7 @@ class BagSource:
     The images of one topic of a rosbag2 recording, in the order they were received.
 
     Also reads files without metadata.yaml, the types' old names (`sensor_msgs/Image`), and
-    messages compressed one by one. The rate is that of the recording.
+    messages compressed one by one. The rate is that of the first messages' usual distance.
     """
 
     def __init__(self, path: str | Path, topic: str | None = None) -> None:
@@ -66,11 +68,13 @@ class BagSource:
         self._types = get_typestore(Stores.ROS2_JAZZY)
         with _opened(self._path) as reader:
             chosen = _choose(reader.connections, topic, str(path))
-            seconds = reader.duration / _NANOSECONDS
+            first = islice(_messages(reader, [chosen]), _RATE_MESSAGES)
+            received = [recorded for _, recorded, _ in first]
         self.topic = chosen.topic
         self.name = f'{path}:{self.topic}'
-        self.rate = ((chosen.msgcount - 1) / seconds if chosen.msgcount > 1 and seconds > 0
-                     else DEFAULT_RATE)
+        intervals = np.diff(received)
+        usual = float(np.median(intervals)) if intervals.size else 0.0
+        self.rate = _NANOSECONDS / usual if usual > 0 else DEFAULT_RATE
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the images; InputError names the first message that cannot be decoded."""

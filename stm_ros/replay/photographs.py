@@ -17,11 +17,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.image_files import read_image
 from stm_ros.vision.prompts import mask_from_points
 
 _FILES = {'coffee': 'coffee.png', 'chelsea': 'chelsea.png', 'astronaut': 'astronaut.png',
@@ -66,7 +66,10 @@ def photograph(name: str) -> np.ndarray:
     """
     if name not in _FILES:
         raise InputError(f'photograph {name!r} is unknown; known are {", ".join(PHOTOGRAPHS)}')
-    return read_image(package_folder('skimage', 'scikit-image') / 'data' / _FILES[name])
+    path = package_folder('skimage', 'scikit-image') / 'data' / _FILES[name]
+    # Pillow, because OpenCV warns of the colour profiles in these files
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert('RGB'))
 
 
 @lru_cache(maxsize=len(CUT_OUTS))

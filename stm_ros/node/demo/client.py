@@ -12,6 +12,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -68,7 +69,8 @@ class DemoClient:
 
     def __init__(self) -> None:
         """Join the graph."""
-        rclpy.init()
+        # Ctrl-C stays what it is in Python
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node('stm_demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
