@@ -195,6 +195,7 @@ def test_youtube_vos_writes_the_archive(davis: Path, weights: Path, tmp_path: Pa
     (['--perturb', 'fog'], "no perturbation 'fog'"),
     (['--sequences', 'three'], 'no sequence three'),
     (['--weights', 'missing.safetensors'], 'missing.safetensors'),
+    (['--predictions', '.', '--perturb', 'dark'], '--predictions only scores'),
 ])
 def test_bad_arguments_are_refused(
     davis: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -117,6 +117,11 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -
 
     settings = {'root': str(arguments.root), 'every': arguments.every}
     if arguments.predictions:
+        if arguments.perturb or arguments.ablate_memory or arguments.fit_calibration:
+            raise InputError(
+                '--predictions only scores: --perturb, --ablate-memory and --fit-calibration '
+                'need the tracker'
+            )
         evaluation = evaluate_predictions(benchmark, predictions)
         settings['predictions'] = str(predictions)
     else:
@@ -132,7 +137,7 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -
             arguments.ablate_memory, arguments.quiet,
         )
         settings['weights'] = str(arguments.weights or 'shipped')
-        if arguments.fit_calibration:
+        if arguments.fit_calibration and evaluation.calibration is not None:
             write_calibration(arguments.out / 'calibration.json', evaluation.observations)
     return replace(evaluation, settings={**evaluation.settings, **settings})
 
