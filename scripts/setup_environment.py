@@ -243,11 +243,11 @@ class Setup:
         cpu_pin = f'{pin}+cpu'
         if self.progress.run(self.pip(cpu_pin), clean_environment()):
             return
-        print(f'      no {cpu_pin} among pip\'s own sources; trying {CPU_INDEX}', flush=True)
+        print(f"      no {cpu_pin} among pip's own sources; trying {CPU_INDEX}", flush=True)
         self.must(
             self.pip(cpu_pin, '--index-url', CPU_INDEX, '--timeout', '30', '--retries', '2'),
             f'the CPU build of torch ({cpu_pin}) for Python {platform.python_version()} is neither '
-            f'among pip\'s own sources nor at {CPU_INDEX}. Use another Python (make setup '
+            f"among pip's own sources nor at {CPU_INDEX}. Use another Python (make setup "
             'PYTHON=python3.11), name an index that has it (make setup TORCH_INDEX=URL), or '
             'accept the build with CUDA, several gigabytes (make setup STM_TORCH=cuda)')
 
@@ -293,7 +293,7 @@ class Setup:
         remove_built_interfaces()
         build = STATE / 'build-interfaces'
         shutil.rmtree(build, ignore_errors=True)
-        cmake = str(VENV / 'bin' / 'cmake')
+        cmake = shutil.which('cmake', path=clean_environment()['PATH']) or 'cmake'
         prefixes = [str(VENV), *filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(':'))]
         self.must([cmake, '-G', 'Ninja', '-S', str(ROOT), '-B', str(build),
                    f'-DCMAKE_PREFIX_PATH={";".join(prefixes)}', f'-DCMAKE_INSTALL_PREFIX={VENV}',
