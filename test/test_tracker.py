@@ -12,9 +12,9 @@ from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.replay.clips import generate_clip
+from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking import TargetState
 from stm_ros.tracking.description import describe_target
 from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.result import StaleResultError

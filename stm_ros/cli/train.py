@@ -22,12 +22,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train; returns 0 when finished, 1 when stopped by a signal after a checkpoint."""
     from stm_ros.networks.stm_lite import STMLite
+    from stm_ros.networks.trunks import load_imagenet_trunk
     from stm_ros.training.configuration import load_config
     from stm_ros.training.configuration import shortened
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
     from stm_ros.training.loop import Trainer
-    from stm_ros.networks.trunks import load_imagenet_trunk
 
     config = load_config(arguments.config, arguments.data)
     if arguments.iterations:

@@ -99,7 +99,7 @@ class MemoryBank:
         self._allocate()
         place = tuple(slice(size) for size in old_keys.shape[:3])
         self.keys[place] = old_keys
-        self.values[(*place, slice(old_values.shape[3]))] = old_values
+        self.values[place][:, :, :, :old_values.shape[3]] = old_values
 
     def add_target(self, target: int) -> None:
         """Give `target` a column of its own, which holds nothing yet.

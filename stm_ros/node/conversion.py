@@ -51,7 +51,7 @@ def image_message(header: Header, pixels: np.ndarray, encoding: str) -> Image:
     """A message of H×W or H×W×C uint8 `pixels` with the source's `header`."""
     pixels = np.ascontiguousarray(pixels)
     data = array('B')
-    data.frombytes(memoryview(pixels).cast('B'))
+    data.frombytes(pixels.data.cast('B'))
     return Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding,
                  is_bigendian=0, step=pixels.strides[0], data=data)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode
@@ -22,7 +23,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
-from diagnostic_msgs.msg import DiagnosticArray
 from stm_ros import srv
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds

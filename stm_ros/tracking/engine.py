@@ -16,9 +16,9 @@ from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
-from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
+from stm_ros.tracking.config import TrackerConfig
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import prepare_image
@@ -56,7 +56,8 @@ class Engine:
                   else torch.channels_last)
         # of the weights as they came: the precision they run in does not matter
         self.fingerprint = fingerprint(network)
-        self.network = network.to(device, self.dtype, memory_format=layout).eval()
+        self.network = network.to(device, self.dtype).eval()
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.calibration = calibration_of(network)
         self.top_k = config.top_k
 

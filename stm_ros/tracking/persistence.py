@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -46,10 +47,10 @@ def empty_result(stream: str, stamp_ns: int, geometry: Geometry) -> Result:
     return Result(stream, stamp_ns, background, (), MemoryReport(), False, LazyParts(
         soft_masks=lambda: np.ones((1, height, width), np.float32),
         readout=lambda: Readout((), np.zeros((0, 0, 0, 0), np.float32), 0),
-        attention_maps=_no_target, evidence=lambda target, count: _no_target(target)))
+        attention_maps=_no_target, evidence=_no_target))
 
 
-def _no_target(target_id: int) -> list:
+def _no_target(target_id: int, count: int = 0) -> NoReturn:
     raise KeyError(f'target {target_id} is not tracked')
 
 

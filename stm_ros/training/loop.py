@@ -39,7 +39,8 @@ class Trainer:
         self.folder = folder
         self.validate = validate
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze_fine_trunk(self.network)
         self.average = {name: tensor.detach().clone()
                         for name, tensor in self.network.state_dict().items()}
@@ -70,7 +71,8 @@ class Trainer:
         clips = ClipDataset(list(self.config.data_sets), settings, left * phase.batch,
                             self.iteration * phase.batch)
         loader = DataLoader(clips, phase.batch, num_workers=self.config.workers,
-                            prefetch_factor=4 if self.config.workers else None)
+                            prefetch_factor=4 if self.config.workers else None,
+                            worker_init_fn=ignore_signals)
         forward = ClipForward(self.network)
         began, saved, sums = time.monotonic(), time.monotonic(), _Means()
         for images, masks in loader:
@@ -166,6 +168,12 @@ class Trainer:
         self.optimizer.load_state_dict(content['optimizer'])
         self.iteration = content['iteration']
         print(f'continuing from iteration {self.iteration}', flush=True)
+
+
+def ignore_signals(worker: int) -> None:
+    """Leave SIGTERM and SIGINT to the trainer, which saves before it ends its workers."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Means:

@@ -15,10 +15,10 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
-
-from stm_ros import srv
 from stm_ros.msg import MemoryReadout
 from stm_ros.msg import TargetArray
+
+from stm_ros import srv
 
 SIZE = (240, 320)
 PATIENCE = 60.0
@@ -109,10 +109,10 @@ class Client(Node):
         self.wait_until(future.done, f'an answer of {name}')
         return future.result()
 
-    def tracker(self, name: str, **fields):
+    def tracker(self, service: str, **fields):
         """Call a service of the tracker by its short name."""
-        kind = getattr(srv, ''.join(word.title() for word in name.split('_')))
-        return self.call(kind, f'/stm_tracker/{name}', **fields)
+        kind = getattr(srv, ''.join(word.title() for word in service.split('_')))
+        return self.call(kind, f'/stm_tracker/{service}', **fields)
 
     def set_parameter(self, name: str, value):
         """Set a parameter of the tracker; (successful, reason)."""

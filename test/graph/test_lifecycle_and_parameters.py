@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from graph_client import image_message
 from diagnostic_msgs.msg import DiagnosticArray
+from graph_client import image_message
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState

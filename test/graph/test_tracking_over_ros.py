@@ -8,9 +8,9 @@ from graph_client import mask_pixels
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
-
 from stm_ros.msg import FeatureMap
 from stm_ros.msg import TargetContext
+
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.image_files import read_image
 
