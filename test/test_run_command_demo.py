@@ -12,8 +12,12 @@ import pytest
 from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.replay.clips import generate_clip
-from stm_ros.replay.presets import BIKES
+from stm_ros.replay.demo_clips import BIKES_TARGETS
+from stm_ros.replay.demo_clips import bikes_source
+from stm_ros.replay.demo_clips import boxed_clip
+from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.writers import VideoWriter
+from stm_ros.vision.boxes import Box
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_mask
 from stm_ros.vision.prompts import mask_from_box
@@ -36,10 +40,21 @@ def test_refusals(capsys, tmp_path, words, told):
 
 @videos_installed
 def test_the_preset_s_boxes_hold_things_that_grab_cut_finds():
-    first = next(iter(BIKES.source()))
-    for label, box in BIKES.targets:
+    first = next(iter(bikes_source()))
+    for label, box in BIKES_TARGETS:
         mask = mask_from_box(first.image, box)
         assert 0.3 < mask.sum() / (box.width * box.height) < 0.95, label
+
+
+def test_large_frames_and_their_reference_shrink_together():
+    image = np.zeros((1000, 2000, 3), np.uint8)
+    image[300:700, 600:1400] = (250, 120, 30)
+    clip = boxed_clip('x', ArraySource('x', [image] * 5), (('a', Box(500, 200, 1000, 600)),), 3)
+    frames = list(clip.frames)
+    assert len(frames) == 3 and frames[0].image.shape == (640, 1280, 3)
+    assert clip.reference.shape == (640, 1280) and clip.labels == {1: 'a'}
+    bright = frames[0].image[..., 0] > 125
+    assert (bright == (clip.reference == 1)).mean() > 0.99
 
 
 @ros_present

@@ -3,7 +3,6 @@
 """One clip through the running node: show, publish, collect, judge, write."""
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from stm_ros.node.demo.client import Answer
 from stm_ros.node.demo.client import DemoClient
-from stm_ros.replay.sources import Frame
+from stm_ros.replay.demo_clips import DemoClip
 from stm_ros.replay.writers import ResultFolder
 from stm_ros.tracking import TargetState
 from stm_ros.vision.image_files import write_image
@@ -23,23 +22,6 @@ from stm_ros.vision.overlay import contact_sheet
 _SHEET_IMAGES = 12
 _SHEET_COLUMNS = 4
 _PICTURE_WIDTH = 400
-
-
-@dataclass(frozen=True)
-class Clip:
-    """
-    What is published and shown.
-
-    reference: label map (H×W uint8) of the first frame. truths: the true label map of every
-    frame where it is known.
-    """
-
-    name: str
-    frames: Iterable[Frame]
-    rate: float
-    reference: np.ndarray
-    labels: dict[int, str]
-    truths: list[np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +80,7 @@ class EvenSample:
         return [self._kept[place] for place in places]
 
 
-def run_session(client: DemoClient, clip: Clip, folder: Path, about: dict[str, Any],
+def run_session(client: DemoClient, clip: DemoClip, folder: Path, about: dict[str, Any],
                 on_frame: Callable[[int], None] = lambda index: None) -> Report:
     """
     Send `clip` through the node and write everything into `folder`.
