@@ -40,6 +40,10 @@ GROUPS = ('build', 'run', 'replay', 'eval', 'train', 'demo', 'dev')
 # Distribution -> module. A sourced ROS brings its own, which its cv_bridge is compiled against.
 FROM_SOURCED_ROS = {'numpy': 'numpy', 'opencv-python-headless': 'cv2', 'pyyaml': 'yaml'}
 HEARTBEAT_SECONDS = 15
+# ROS opens these libraries by bare name, and LD_LIBRARY_PATH of a sourced ROS does not lead to
+# .venv/lib. Once loaded they are found by name. The wheels set LD_LIBRARY_PATH themselves.
+PRELOAD = ("import ctypes, glob, os; 'AMENT_PREFIX_PATH' in os.environ and list(map(ctypes.CDLL, "
+           f"glob.glob('{VENV}/lib/libstm_ros__rosidl_typesupport_[fi]*_c.so')))\n")
 
 
 class SetupError(Exception):
@@ -297,7 +301,8 @@ class Setup:
         prefixes = [str(VENV), *filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(':'))]
         self.must([cmake, '-G', 'Ninja', '-S', str(ROOT), '-B', str(build),
                    f'-DCMAKE_PREFIX_PATH={";".join(prefixes)}', f'-DCMAKE_INSTALL_PREFIX={VENV}',
-                   f'-DPython3_EXECUTABLE={PYTHON}', '-DSTM_INTERFACES_ONLY=ON'],
+                   f'-DCMAKE_INSTALL_RPATH={VENV / "lib"}', f'-DPython3_EXECUTABLE={PYTHON}',
+                   '-DSTM_INTERFACES_ONLY=ON'],
                   'the messages and services could not be configured')
         self.must([cmake, '--build', str(build), '--target', 'install'],
                   'the messages and services could not be compiled')
@@ -307,6 +312,8 @@ class Setup:
             (packages / 'stm_ros' / '__init__.py').unlink(missing_ok=True)
             for record in packages.glob('stm_ros-*.egg-info'):
                 shutil.rmtree(record)
+            if self.ros:
+                (packages / 'stm_ros_libraries.pth').write_text(PRELOAD)
 
     def install_package(self) -> None:
         # 'compat' puts the repository on sys.path, where pkgutil.extend_path joins our modules
