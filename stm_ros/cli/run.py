@@ -30,6 +30,7 @@ from stm_ros.vision.image_files import write_label_map
 from stm_ros.vision.overlay import contact_sheet
 from stm_ros.vision.overlay import draw_overlay
 from stm_ros.vision.overlay import heat_map
+from stm_ros.vision.prepare import geometry_for
 
 HELP = 'one reference, one query image: mask, confidence, attention, readout'
 _LABEL = 'Space-time visual memory'
@@ -101,7 +102,8 @@ def _answer(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
     reported = [target for target in result.targets if asked in (None, target.id)]
     arrays = _write_arrays(output.parent, result)
     visualization = output.parent / 'visualization.png'
-    write_image(visualization, _visualization(reference, label_map, query, result, reported))
+    write_image(visualization, _visualization(
+        tracker, reference, label_map, query, result, reported))
     answer = {
         'tool': 'stm', 'status': 'ok',
         'results': [_report_target(output.parent, result, target) for target in reported],
@@ -175,17 +177,26 @@ def _raw_predictions(arguments: argparse.Namespace, result: Result) -> dict[str,
                       for target_id, mass in result.memory.attention.items()}}
 
 
-def _visualization(reference: np.ndarray, label_map: np.ndarray, query: np.ndarray,
-                   result: Result, reported: list[TargetResult]) -> np.ndarray:
+def _visualization(tracker: Tracker, reference: np.ndarray, label_map: np.ndarray,
+                   query: np.ndarray, result: Result, reported: list[TargetResult]) -> np.ndarray:
     """Return before (reference, query) and after (attention, answer) side by side."""
     shown = np.where(np.isin(label_map, [target.id for target in reported]), label_map, 0)
     panels = [draw_overlay(reference, shown.astype(np.uint8), []), query]
     titles = ['before: reference and its mask', 'before: query']
-    maps = result.attention_maps(reported[0].id)
-    panels += [heat_map(reference, maps[0]), draw_overlay(query, result.label_map, reported)]
+    attention = result.attention_maps(reported[0].id)[0]
+    panels += [heat_map(reference, _over_image(attention, reference, tracker)),
+               draw_overlay(query, result.label_map, reported)]
     titles += ['after: where memory was read', 'after: mask, box and confidence']
     height = max(panel.shape[0] * _PANEL_WIDTH // panel.shape[1] for panel in panels)
     return contact_sheet([_letterboxed(panel, height) for panel in panels], titles, 4, _PANEL_WIDTH)
+
+
+def _over_image(attention: np.ndarray, image: np.ndarray, tracker: Tracker) -> np.ndarray:
+    """Return the part of an attention map (h×w) that lies over the image, padding cut away."""
+    geometry = geometry_for((image.shape[0], image.shape[1]), tracker.config.input_size,
+                            tracker.network.stride)
+    padded = cv2.resize(attention, geometry.padded[::-1], interpolation=cv2.INTER_LINEAR)
+    return padded[geometry.inside()]
 
 
 def _letterboxed(panel: np.ndarray, height: int) -> np.ndarray:
