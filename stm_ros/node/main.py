@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of the `stm_tracker` executable."""
+import gc
 import sys
 
 import rclpy
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         executor.shutdown(timeout_sec=1.0)
         node.destroy_node()
         rclpy.try_shutdown()
+    # at exit the interpreter would search torch's modules for garbage for a second or two
+    gc.freeze()
     return status
 
 

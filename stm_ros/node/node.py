@@ -1,7 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The lifecycle node: it wires cameras, worker, tracker, publishers and services."""
-import threading
+import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -62,7 +62,7 @@ class StmTracker(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_change)
         self._tracker: Tracker | None = None
         self._requests: Requests | None = None
-        self._worker: Worker[ReceivedFrame] | None = None
+        self._worker: Worker[ReceivedFrame] = Worker(self._process, self._report_failure)
         self._streams: dict[str, CameraStream] = {}
         self._outputs: dict[str, StreamPublishers] = {}
         self._subscriptions_held: list[Any] = []
@@ -70,7 +70,6 @@ class StmTracker(LifecycleNode):
         self._settings = self._values()
         self._image_group = MutuallyExclusiveCallbackGroup()
         self._service_group = MutuallyExclusiveCallbackGroup()
-        self._lifecycle_lock = threading.Lock()
         for name, kind in _SERVICES.items():
             self.create_service(kind, f'~/{name}', self._handler(name),
                                 callback_group=self._service_group)
@@ -112,6 +111,7 @@ class StmTracker(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker and give everything back."""
         self._stop_listening()
+        self._worker.end()
         self._release()
         super().destroy_node()
 
@@ -157,9 +157,7 @@ class StmTracker(LifecycleNode):
             f'({tracker.bank.layout.bytes / 1e6:.0f} MB), streams {", ".join(names)}')
 
     def _activate(self, state: LifecycleState) -> None:
-        assert self._tracker is not None
-        self._worker = Worker(self._process, self._tracker.settle, self._report_failure)
-        self._worker.start()
+        self._worker.resume()
         super().on_activate(state)
         for name in self._streams:
             self._subscriptions_held.append(self._subscribe(name))
@@ -185,13 +183,9 @@ class StmTracker(LifecycleNode):
         super().on_cleanup(state)
 
     def _stop_listening(self) -> None:
-        with self._lifecycle_lock:
-            subscriptions, self._subscriptions_held = self._subscriptions_held, []
-            worker, self._worker = self._worker, None
-        for subscription in subscriptions:
-            self.destroy_subscription(subscription)
-        if worker is not None:
-            worker.stop()
+        while self._subscriptions_held:
+            self.destroy_subscription(self._subscriptions_held.pop())
+        self._worker.pause()
 
     def _release(self) -> None:
         for outputs in self._outputs.values():
@@ -205,14 +199,16 @@ class StmTracker(LifecycleNode):
         self._requests = None
         self._tracker = None
         self._streams = {}
+        # tracebacks of refused requests can hold the memory in cycles until they are looked for
+        gc.collect()
 
     def _receive(self, name: str, message: Image | CompressedImage) -> None:
-        worker, stream = self._worker, self._streams.get(name)
-        if worker is None or stream is None:
+        stream = self._streams.get(name)
+        if stream is None:
             return
         frame = ReceivedFrame(message, time.monotonic())
         stream.receive(frame)
-        if not worker.offer(name, frame):
+        if not self._worker.offer(name, frame):
             stream.count_drop()
 
     def _process(self, name: str, frame: ReceivedFrame) -> None:
@@ -233,6 +229,7 @@ class StmTracker(LifecycleNode):
                         settings['context.evidence'])
         latency = (self.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
         stream.count_answer(latency, time.monotonic() - frame.arrival)
+        tracker.settle()
 
     def _report_failure(self, error: Exception) -> None:
         if not self.context.ok():
@@ -244,12 +241,8 @@ class StmTracker(LifecycleNode):
     def _handler(self, name: str) -> Callable[[Any, Any], Any]:
         """The callback of a service: it hands over to the worker and waits for its answer."""
         def answer(request: Any, response: Any) -> Any:
-            worker, requests = self._worker, self._requests
-            if worker is None or requests is None:
-                response.success = False
-                response.message = 'the node is not active; activate it first'
-                return response
-            job = worker.submit(lambda: getattr(requests, name)(request, response))
+            requests = self._requests
+            job = self._worker.submit(lambda: getattr(requests, name)(request, response))
             try:
                 return job.result(timeout=_REPLY_SECONDS)
             except (FutureTimeoutError, WorkerStoppedError, ValueError, OSError,

@@ -20,74 +20,86 @@ class WorkerStoppedError(RuntimeError):
 class Worker(Generic[FrameT]):
     """Runs frames and jobs on a thread of its own, one at a time.
 
-    Of each stream only the newest frame waits; streams take turns, and jobs go first.
+    Of each stream only the newest frame waits; streams take turns, and jobs go first. The thread
+    lives as long as the worker: each new thread that runs the network would keep some megabytes.
     """
 
-    def __init__(self, process: Callable[[str, FrameT], None], settle: Callable[[], None],
+    def __init__(self, process: Callable[[str, FrameT], None],
                  on_error: Callable[[Exception], None]) -> None:
-        """Prepare a worker; start() starts it.
+        """Start the thread, which takes nothing until resume().
 
         :param process: called with a stream and its newest frame.
-        :param settle: called after each frame, when its answer is out.
         :param on_error: called with what `process` raised; the worker goes on.
         """
         self._process = process
-        self._settle = settle
         self._on_error = on_error
         self._frames: dict[str, FrameT] = {}
         self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
         self._condition = threading.Condition()
-        self._running = False
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._running = True
+        self._is_open = False
+        self._is_busy = False
+        self._is_ending = False
         self._thread = threading.Thread(target=self._run, name='stm_worker', daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the frame in hand, drop what waits, and end the thread."""
+    def resume(self) -> None:
+        """Take frames and jobs from now on."""
         with self._condition:
-            self._running = False
+            self._is_open = True
+
+    def pause(self) -> None:
+        """Take nothing more, drop what waits, and wait for what is in hand."""
+        with self._condition:
+            self._is_open = False
             self._frames.clear()
             jobs = list(self._jobs)
             self._jobs.clear()
-            self._condition.notify_all()
+            self._condition.wait_for(lambda: not self._is_busy)
         for _, future in jobs:
             future.set_exception(WorkerStoppedError('the node was deactivated meanwhile'))
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+
+    def end(self) -> None:
+        """Pause for good and end the thread."""
+        self.pause()
+        with self._condition:
+            self._is_ending = True
+            self._condition.notify_all()
+        self._thread.join()
 
     def offer(self, stream: str, frame: FrameT) -> bool:
         """Hand over a frame; False where it replaced one that nobody had looked at."""
         with self._condition:
+            if not self._is_open:
+                return True
             fresh = stream not in self._frames
             # a newer frame keeps its stream's place in the queue, so none starves
             self._frames[stream] = frame
-            self._condition.notify()
+            self._condition.notify_all()
             return fresh
 
     def submit(self, job: Callable[[], Any]) -> Future:
         """Run `job` on the thread before the next frame; its outcome is in the future."""
         future: Future = Future()
         with self._condition:
-            if not self._running or len(self._jobs) >= MAX_JOBS:
-                reason = f'{MAX_JOBS} requests wait already' if self._running else 'not active'
+            if not self._is_open or len(self._jobs) >= MAX_JOBS:
+                reason = (f'{MAX_JOBS} requests wait already' if self._is_open
+                          else 'the node is not active; activate it first')
                 future.set_exception(WorkerStoppedError(reason))
             else:
                 self._jobs.append((job, future))
-                self._condition.notify()
+                self._condition.notify_all()
         return future
 
     def _run(self) -> None:
         while True:
             with self._condition:
-                while self._running and not self._jobs and not self._frames:
-                    self._condition.wait()
-                if not self._running:
+                self._is_busy = False
+                self._condition.notify_all()
+                self._condition.wait_for(
+                    lambda: self._is_ending or self._jobs or self._frames)
+                if self._is_ending:
                     return
+                self._is_busy = True
                 task = self._next_task()
             task()
 
@@ -103,7 +115,6 @@ class Worker(Generic[FrameT]):
     def _handle(self, stream: str, frame: FrameT) -> None:
         try:
             self._process(stream, frame)
-            self._settle()
         except Exception as error:  # noqa: BLE001 - whatever a frame does, the next one counts
             self._on_error(error)
 

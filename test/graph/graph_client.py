@@ -99,14 +99,14 @@ class Client(Node):
             assert time.monotonic() < end, f'waited {seconds:.0f} s for {what}'
             rclpy.spin_once(self, timeout_sec=0.02)
 
-    def call(self, kind: type, name: str, **fields):
+    def call(self, kind: type, service: str, **fields):
         """Call a service with a request of these fields; its response."""
-        if name not in self._service_clients:
-            self._service_clients[name] = self.create_client(kind, name)
-        client = self._service_clients[name]
-        self.wait_until(client.service_is_ready, f'service {name}')
+        if service not in self._service_clients:
+            self._service_clients[service] = self.create_client(kind, service)
+        client = self._service_clients[service]
+        self.wait_until(client.service_is_ready, f'service {service}')
         future = client.call_async(kind.Request(**fields))
-        self.wait_until(future.done, f'an answer of {name}')
+        self.wait_until(future.done, f'an answer of {service}')
         return future.result()
 
     def tracker(self, service: str, **fields):
