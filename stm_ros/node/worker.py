@@ -102,6 +102,8 @@ class Worker(Generic[FrameT]):
                 self._is_busy = True
                 task = self._next_task()
             task()
+            # a finished task must not keep its request, and with it the memory, alive
+            del task
 
     def _next_task(self) -> Callable[[], None]:
         if self._jobs:
