@@ -19,6 +19,7 @@ from stm_ros.training.configuration import Phase
 from stm_ros.training.configuration import TrainingConfig
 from stm_ros.training.forward import ClipForward
 from stm_ros.training.losses import clip_loss
+from stm_ros.training.plot import plot_log
 
 _LOG_FIELDS = ('iteration', 'seconds', 'loss', 'cross_entropy', 'dice', 'quality', 'iou',
                'dev_j_and_f')
@@ -62,6 +63,9 @@ class Trainer:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self._save()
+        log = self.folder / 'log.csv'
+        if log.exists():
+            plot_log(log, self.folder / 'log.png')
         return not self.stopping
 
     def _run_phase(self, phase: Phase) -> None:
