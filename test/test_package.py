@@ -25,7 +25,8 @@ ROS_PACKAGES = {
     'vision_msgs',
 }
 # What package.xml calls the modules that pip knows by another name.
-ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'python3-yaml'}
+ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'PIL': 'python3-pil',
+               'yaml': 'python3-yaml'}
 # rosdep has no key for these; a comment in package.xml gives the pip line.
 WITHOUT_ROSDEP_KEY = {'torch', 'safetensors'}
 
@@ -113,7 +114,7 @@ def test_package_xml_declares_every_ros_package_that_is_imported() -> None:
 
 def test_package_xml_declares_what_run_needs() -> None:
     pinned = set(requirement_names('run.txt'))
-    assert pinned == {'numpy', 'opencv-python-headless', 'pyyaml'} | WITHOUT_ROSDEP_KEY
+    assert pinned == {'numpy', 'opencv-python-headless', 'pillow', 'pyyaml'} | WITHOUT_ROSDEP_KEY
     assert set(ROSDEP_KEYS.values()) <= package_dependencies()
     text = (ROOT / 'package.xml').read_text()
     comments = ' '.join(re.findall(r'<!--(.*?)-->', text, re.DOTALL))

@@ -3,7 +3,13 @@
 """`stm train`: train stm_lite as a YAML file says, or go on where it stopped."""
 from argparse import ArgumentParser
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stm_ros.networks.stm_lite import STMLite
 
 HELP = 'train stm_lite; run again to continue after a stop'
 
@@ -15,6 +21,10 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help='folder that the data sets of the configuration lie in')
     parser.add_argument('--out', type=Path, default=Path('runs/train'),
                         help='checkpoints, log and weights (default: %(default)s)')
+    parser.add_argument('--dev', type=Path,
+                        help='folder laid out like DAVIS with a split dev, measured now and then')
+    parser.add_argument('--dev-every', type=int, default=4, metavar='N',
+                        help='measure on every Nth frame (default: %(default)s)')
     parser.add_argument('--iterations', type=int, default=0,
                         help='stop earlier than the configuration says; for a trial')
 
@@ -34,7 +44,8 @@ def run(arguments: Namespace) -> int:
         config = shortened(config, arguments.iterations)
     network = STMLite()
     load_imagenet_trunk(network.trunk, imagenet_state())
-    trainer = Trainer(config, arguments.out, network)
+    validate = dev_score(arguments.dev, arguments.dev_every) if arguments.dev else None
+    trainer = Trainer(config, arguments.out, network, validate)
     finished = trainer.run()
     weights = arguments.out / 'stm_lite.safetensors'
     export_weights(trainer.averaged_network(), weights, {
@@ -42,3 +53,30 @@ def run(arguments: Namespace) -> int:
         'data': ', '.join(data_set.name for data_set in config.data_sets)})
     print(f'{"finished" if finished else "stopped"} at iteration {trainer.iteration}: {weights}')
     return 0 if finished else 1
+
+
+def dev_score(root: Path, every: int) -> 'Callable[[STMLite], float]':
+    """A function that gives the J&F (0 to 100) of a network on the split dev below `root`.
+
+    :param every: only every Nth frame is tracked.
+    :raises InputError: where `root` holds no such split.
+    """
+    from dataclasses import replace
+
+    from stm_ros.evaluation.datasets import load_benchmark
+    from stm_ros.evaluation.experiment import Subject
+    from stm_ros.evaluation.experiment import evaluate_tracker
+    from stm_ros.evaluation.scoring import summarise
+    from stm_ros.evaluation.sequences import Protocol
+    from stm_ros.tracking import TrackerConfig
+    benchmark = load_benchmark(Protocol.DAVIS_2016, root, 'dev')
+    benchmark = replace(benchmark, sequences=tuple(
+        sequence.thinned(every) for sequence in benchmark.sequences))
+
+    def score(network: 'STMLite') -> float:
+        network.metadata = {}
+        subject = Subject(network, TrackerConfig(), next(network.parameters()).device.type)
+        with TemporaryDirectory() as folder:
+            evaluation = evaluate_tracker(benchmark, subject, Path(folder), [], quiet=True)
+        return 100 * summarise(evaluation.scores).combined
+    return score

@@ -99,8 +99,7 @@ def _exp_of_difference(score: Tensor, peak: Tensor) -> Tensor:
 def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
                 similarity: str, valid: Tensor, top_k: int) -> Reading:
     """Read with the `top_k` best positions only; a target that reads fewer slots ranks its own."""
-    sizes = torch.tensor([key.shape[1] for key in keys], device=query.device)
-    slot_of_position = torch.arange(len(keys), device=query.device).repeat_interleave(sizes)
+    slot_of_position = _slot_of_position([key.shape[1] for key in keys], query.device)
     scores = scores_of(query, torch.cat(list(keys), dim=1), similarity)
     value = torch.cat(list(values), dim=1)
     groups = torch.arange(query.shape[0], device=query.device)[:, None, None]
@@ -117,6 +116,12 @@ def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     return Reading(torch.stack(readouts, 2), torch.stack(masses, 1), torch.stack(peaks, 1))
 
 
+def _slot_of_position(sizes: list[int], device: torch.device) -> Tensor:
+    """The slot that each position lies in, for slots with `sizes` positions."""
+    return torch.cat([torch.full((size,), slot, device=device)
+                      for slot, size in enumerate(sizes)])
+
+
 def attention_of_target(query: Tensor, keys: Sequence[Tensor], similarity: str, valid: Tensor,
                         weight: Tensor) -> list[Tensor]:
     """Attention mass on every memory position, averaged over query positions by `weight`.
@@ -129,6 +134,6 @@ def attention_of_target(query: Tensor, keys: Sequence[Tensor], similarity: str, 
     """
     sizes = [key.shape[0] for key in keys]
     scores = scores_of(query[None], torch.cat(list(keys))[None], similarity)[0]
-    readable = valid.repeat_interleave(torch.tensor(sizes, device=valid.device))
+    readable = valid[_slot_of_position(sizes, valid.device)]
     attention = torch.softmax(scores.masked_fill(~readable[None], _MASKED), dim=-1)
     return list((weight @ attention / weight.sum()).split(sizes))
