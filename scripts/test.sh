@@ -23,7 +23,7 @@ for name in "$@"; do
             part mypy "$bin/mypy" ;;
         unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' ;;
         graph) part graph "$bin/python" -m pytest test/graph -m 'not soak' ;;
-        soak) part soak "$bin/python" -m pytest test -m soak ;;
+        soak) part soak "$bin/python" -m pytest test -m soak -s ;;
         *)
             echo "unknown part '$name'; the parts are lint, unit, graph, soak" >&2
             exit 2 ;;
