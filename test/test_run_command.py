@@ -58,7 +58,7 @@ def test_every_object_of_the_mask_is_reported_with_its_own_mask(folder):
         assert set(np.unique(found)) <= {0, entry['target_id']}
         wanted = truth == entry['target_id']
         assert ((found > 0) & wanted).sum() / ((found > 0) | wanted).sum() > 0.5
-    assert answer['retrieved_feature_map']['shape'][0] == 2
+    assert answer['results'][0]['retrieved_feature_map']['shape'][0] == 2
     assert read_image(answer['artifacts']['visualization']).shape[1] == 4 * 480
 
 

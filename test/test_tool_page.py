@@ -66,7 +66,7 @@ def test_the_answer_lies_on_the_red_cup(tmp_path):
 @weights_shipped
 def test_arrays_are_what_the_json_says(tmp_path):
     call(*PAGE, '--output', str(tmp_path / 'p.json'))
-    answer = json.loads((tmp_path / 'p.json').read_text())
+    answer = json.loads((tmp_path / 'p.json').read_text())['results'][0]
     for name in ('retrieved_feature_map', 'visual_attention_weights'):
         with np.load(answer[name]['path']) as arrays:
             assert list(arrays[name].shape) == answer[name]['shape']

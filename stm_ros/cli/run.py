@@ -106,8 +106,8 @@ def _answer(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
         tracker, reference, label_map, query, result, reported))
     answer = {
         'tool': 'stm', 'status': 'ok',
-        'results': [_report_target(output.parent, result, target) for target in reported],
-        **arrays,
+        'results': [{**_report_target(output.parent, result, target), **arrays}
+                    for target in reported],
         'model': {'name': weights.model,
                   'weights': weights.path or 'shipped with stm_ros', 'note': weights.note},
         'timing': {'runtime': round(seconds, 6), 'device': str(tracker.device)}}
