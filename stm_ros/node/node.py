@@ -133,8 +133,10 @@ class StmTracker(LifecycleNode):
         device = settings['device']
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        tracker = Tracker.from_pretrained(settings['model'], settings['weights'] or None, device,
-                                          config)
+        # on the worker's thread: each thread that handles tensors keeps an arena of its own
+        tracker = self._worker.submit(lambda: Tracker.from_pretrained(
+            settings['model'], settings['weights'] or None, device, config),
+            even_when_paused=True).result()
         self._tracker = tracker
         names = list(settings['streams'])
         self._streams = {name: CameraStream(name, settings['history_frames']) for name in names}

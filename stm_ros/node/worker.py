@@ -77,11 +77,11 @@ class Worker(Generic[FrameT]):
             self._condition.notify_all()
             return fresh
 
-    def submit(self, job: Callable[[], Any]) -> Future:
+    def submit(self, job: Callable[[], Any], even_when_paused: bool = False) -> Future:
         """Run `job` on the thread before the next frame; its outcome is in the future."""
         future: Future = Future()
         with self._condition:
-            if not self._is_open or len(self._jobs) >= MAX_JOBS:
+            if not (self._is_open or even_when_paused) or len(self._jobs) >= MAX_JOBS:
                 reason = (f'{MAX_JOBS} requests wait already' if self._is_open
                           else 'the node is not active; activate it first')
                 future.set_exception(WorkerStoppedError(reason))
