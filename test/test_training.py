@@ -101,7 +101,7 @@ def test_dice_and_iou_by_hand():
 
 
 def test_the_learning_rate_warms_up_and_falls():
-    factors = [learning_rate_factor(i, 10, 100) for i in range(101)]
+    factors = [learning_rate_factor(i, 0, 10, 100) for i in range(101)]
     assert factors[0] == pytest.approx(0.1) and factors[9] == 1
     assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
     assert factors[100] == pytest.approx(0.01)

@@ -25,12 +25,17 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help='folder laid out like DAVIS with a split dev, measured now and then')
     parser.add_argument('--dev-every', type=int, default=4, metavar='N',
                         help='measure on every Nth frame (default: %(default)s)')
+    parser.add_argument('--start-from', type=Path, metavar='WEIGHTS',
+                        help='go on from weights that an earlier training exported, at its '
+                             'iteration, instead of from the ImageNet trunk')
     parser.add_argument('--iterations', type=int, default=0,
                         help='stop earlier than the configuration says; for a trial')
 
 
 def run(arguments: Namespace) -> int:
     """Train; returns 0 when finished, 1 when stopped by a signal after a checkpoint."""
+    from stm_ros.networks.checkpoints import fill_network
+    from stm_ros.networks.checkpoints import read_checkpoint
     from stm_ros.networks.stm_lite import STMLite
     from stm_ros.networks.trunks import load_imagenet_trunk
     from stm_ros.training.configuration import load_config
@@ -42,10 +47,15 @@ def run(arguments: Namespace) -> int:
     config = load_config(arguments.config, arguments.data)
     if arguments.iterations:
         config = shortened(config, arguments.iterations)
-    network = STMLite()
-    load_imagenet_trunk(network.trunk, imagenet_state())
+    network, start = STMLite(), 0
+    if arguments.start_from:
+        state, metadata = read_checkpoint(arguments.start_from)
+        fill_network(network, state, arguments.start_from)
+        start = int(metadata.get('iterations', 0))
+    else:
+        load_imagenet_trunk(network.trunk, imagenet_state())
     validate = dev_score(arguments.dev, arguments.dev_every) if arguments.dev else None
-    trainer = Trainer(config, arguments.out, network, validate)
+    trainer = Trainer(config, arguments.out, network, validate, start)
     finished = trainer.run()
     weights = arguments.out / 'stm_lite.safetensors'
     export_weights(trainer.averaged_network(), weights, {

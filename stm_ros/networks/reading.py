@@ -33,11 +33,11 @@ def scores_of(query: Tensor, key: Tensor, similarity: str) -> Tensor:
     :return: G×q×m, in the dtype of the query.
     """
     scale = query.shape[-1] ** -0.5
-    products = query @ key.transpose(1, 2)
     if similarity == 'dot':
-        return products * scale
+        return (query * scale) @ key.transpose(1, 2)
+    # one pass over the matrix instead of four: the squares come in with the product
     squares = key.square().sum(-1)[:, None] + query.square().sum(-1)[..., None]
-    return (2 * products - squares) * scale
+    return torch.baddbmm(squares, query, key.transpose(1, 2), beta=-scale, alpha=2 * scale)
 
 
 def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
@@ -45,7 +45,7 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     """Gather the values of memory by attention, softmax over all readable memory positions.
 
     The whole matrix of attention is never held, unless `top_k` asks for a ranking: slots are
-    visited one by one and merged by the running maximum of their scores, which is exact.
+    visited one by one and merged by the sums of their exponentials, which is exact.
 
     :param query: G×q×Ck; G is 1 where all targets share the key, else the number of targets.
     :param keys: for each of S slots G×m×Ck; slots may differ in their number of positions m.
@@ -67,33 +67,33 @@ def _read_slotwise(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tenso
     groups, positions, _ = query.shape
     per_group, channels = values[0].shape[2:]
     peak = query.new_full((groups, per_group, positions), _MASKED)
+    total = peak
     gathered = query.new_zeros(groups, positions, per_group, channels)
-    slot_peaks: list[Tensor] = []
-    slot_sums: list[Tensor] = []
+    evidence: list[Tensor] = []
     for slot, (key, value) in enumerate(zip(keys, values, strict=True)):
         scores = scores_of(query, key, similarity)
         slot_peak = scores.amax(-1)
-        weights = torch.exp(scores - slot_peak[..., None])
-        local = (weights.to(value.dtype) @ value.flatten(2)).to(query.dtype)
-        here = slot_peak[:, None].masked_fill(~valid[:, :, slot, None], _MASKED)
-        new_peak = torch.maximum(peak, here)
-        kept = _exp_of_difference(peak, new_peak).transpose(1, 2)[..., None]
-        added = _exp_of_difference(here, new_peak).transpose(1, 2)[..., None]
+        attention = torch.softmax(scores, dim=-1)
+        # the logarithm of the sum of exponentials, from the share of the largest in it
+        log_sum = slot_peak - attention.amax(-1).log()
+        local = (attention.to(value.dtype) @ value.flatten(2)).to(query.dtype)
+        hidden = ~valid[:, :, slot, None]
+        here = log_sum[:, None].masked_fill(hidden, _MASKED)
+        together = torch.logaddexp(total, here)
+        kept = _exp_of_difference(total, together).transpose(1, 2)[..., None]
+        added = _exp_of_difference(here, together).transpose(1, 2)[..., None]
         gathered = gathered * kept + local.unflatten(2, (per_group, channels)) * added
-        peak = new_peak
-        slot_peaks.append(here)
-        slot_sums.append(weights.sum(-1))
-    share = torch.stack([
-        _exp_of_difference(slot_peak, peak) * slot_sum[:, None]
-        for slot_peak, slot_sum in zip(slot_peaks, slot_sums, strict=True)], dim=2)
-    total = share.sum(2)
-    return Reading(gathered / total.transpose(1, 2)[..., None], share / total[:, :, None], peak)
+        peak = torch.maximum(peak, slot_peak[:, None].masked_fill(hidden, _MASKED))
+        total = together
+        evidence.append(here)
+    mass = torch.softmax(torch.stack(evidence, dim=2), dim=2)
+    return Reading(gathered, mass, peak)
 
 
-def _exp_of_difference(score: Tensor, peak: Tensor) -> Tensor:
-    """exp(score - peak), 0 where the score is masked, also where both are."""
+def _exp_of_difference(score: Tensor, total: Tensor) -> Tensor:
+    """exp(score - total), 0 where the score is masked, also where both are."""
     masked = torch.isneginf(score)
-    return torch.exp((score - peak).masked_fill(masked, 0)).masked_fill(masked, 0)
+    return torch.exp((score - total).masked_fill(masked, 0)).masked_fill(masked, 0)
 
 
 def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],

@@ -81,11 +81,15 @@ def _double(x: Tensor) -> Tensor:
 
 
 class _QualityHead(nn.Module):
-    """Predicts a mask's IoU from pooled decoder features and how well memory was matched."""
+    """Predicts a mask's IoU from decoder features inside and around it, and its shape.
+
+    Everything it sees is local to the mask, so that a small target in a large image looks like
+    the same target in a small one.
+    """
 
     def __init__(self, channels: int, hidden: int = 64) -> None:
         super().__init__()
-        self.first = nn.Linear(2 * channels + 6, hidden)
+        self.first = nn.Linear(2 * channels + 7, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 1)
 
@@ -94,19 +98,27 @@ class _QualityHead(nn.Module):
         exact = torch.promote_types(features.dtype, torch.float32)
         fine = torch.sigmoid(logits.to(exact))
         mask = functional.avg_pool2d(fine[:, None], 4)
-        weight = mask / mask.sum((2, 3), keepdim=True).clamp(min=1e-3)
-        features = features.to(exact)
-        inside = (features * weight).sum((2, 3))
-        everywhere = features.mean((2, 3))
-        peak = peak.to(exact)[:, None]
-        doubt = (fine * (1 - fine)).sum((1, 2)) / fine.sum((1, 2)).clamp(min=1e-3)
-        area = fine.mean((1, 2))
+        ring = (functional.max_pool2d(mask, 5, stride=1, padding=2) - mask).clamp(min=0)
+        inside, around = _share(mask), _share(ring)
+        features, peak = features.to(exact), peak.to(exact)[:, None] / 8
+        cells = mask.sum((1, 2, 3))
+        fine_area = fine.sum((1, 2)).clamp(min=1e-3)
+        outline = fine.diff(dim=1).abs().sum((1, 2)) + fine.diff(dim=2).abs().sum((1, 2))
+        matched = (peak * inside).sum((1, 2, 3))
+        spread = ((peak - matched[:, None, None, None]).square() * inside).sum((1, 2, 3)).sqrt()
         cues = torch.stack([
-            (peak * weight).sum((1, 2, 3)) / 8, peak.mean((1, 2, 3)) / 8, doubt * 4,
-            area.sqrt(), torch.log(area + 1e-4) / 4, fine.amax((1, 2))], dim=1)
-        pooled = torch.cat([inside, everywhere, cues], dim=1).to(self.first.weight.dtype)
+            matched, spread, (peak * around).sum((1, 2, 3)),
+            4 * (fine * (1 - fine)).sum((1, 2)) / fine_area,
+            torch.log(cells + 0.05) / 4, outline / fine_area.sqrt() / 8, fine.amax((1, 2))], dim=1)
+        pooled = torch.cat([(features * inside).sum((2, 3)), (features * around).sum((2, 3)),
+                            cues], dim=1).to(self.first.weight.dtype)
         x = functional.relu(self.first(pooled))
         return self.last(functional.relu(self.second(x)))[:, 0]
+
+
+def _share(weight: Tensor) -> Tensor:
+    """Weights N×1×h×w that sum to 1, or to less where there is next to nothing."""
+    return weight / weight.sum((2, 3), keepdim=True).clamp(min=1e-3)
 
 
 class STMLite(SpaceTimeNetwork):

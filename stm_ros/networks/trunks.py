@@ -57,7 +57,8 @@ class InvertedResidual(nn.Module):
     """Inverted residual of EfficientNet-Lite (no squeeze-excitation, ReLU6), norms folded in.
 
     Strided convolutions pad below and right as TensorFlow's 'SAME' does for even sizes, which is
-    what the ImageNet weights were trained with.
+    what the ImageNet weights were trained with. A kernel with a row and a column of zeros in
+    front does that with even padding, and spares a copy of the widest feature maps.
     """
 
     def __init__(self, channels_in: int, channels_out: int, expansion: int, kernel: int,
@@ -65,28 +66,24 @@ class InvertedResidual(nn.Module):
         super().__init__()
         width = channels_in * expansion
         self.expand = nn.Conv2d(channels_in, width, 1) if expansion > 1 else None
-        padding = kernel // 2 if stride == 1 else 0
-        self.depthwise = nn.Conv2d(width, width, kernel, stride, padding, groups=width)
+        self.depthwise = nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width)
         self.project = nn.Conv2d(width, channels_out, 1)
-        self.same_padding = same_padding(kernel) if stride == 2 else None
+        self.is_strided = stride > 1
         self.is_residual = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×h×w to N×channels_out×h/stride×w/stride."""
         y = x
         if self.expand is not None:
-            y = functional.relu6(self.expand(y))
-        if self.same_padding is not None:
-            y = functional.pad(y, self.same_padding)
-        y = self.project(functional.relu6(self.depthwise(y)))
+            y = functional.relu6(self.expand(y), inplace=True)
+        depthwise = self.depthwise
+        kernel = depthwise.weight
+        if self.is_strided:
+            kernel = functional.pad(kernel, (1, 0, 1, 0))
+        y = functional.conv2d(y, kernel, depthwise.bias, depthwise.stride, depthwise.padding,
+                              groups=depthwise.groups)
+        y = self.project(functional.relu6(y, inplace=True))
         return x + y if self.is_residual else y
-
-
-def same_padding(kernel: int) -> tuple[int, int, int, int]:
-    """Left, right, top and bottom padding of a stride-2 convolution over an even size."""
-    before = (kernel - 2) // 2
-    after = kernel - 2 - before
-    return (before, after, before, after)
 
 
 class EfficientNetLite0(nn.Module):
@@ -124,8 +121,8 @@ class EfficientNetLite0(nn.Module):
 
     def low(self, image: Tensor) -> Tensor:
         """The stride-4 features N×24×H/4×W/4."""
-        x = (image * 255 - 127) / 128
-        x = functional.relu6(self.stem(functional.pad(x, same_padding(3))))
+        x = image * (255 / 128) - 127 / 128
+        x = functional.relu6(self.stem(functional.pad(x, (0, 1, 0, 1))), inplace=True)
         for block in self.blocks[:3]:
             x = block(x)
         return x

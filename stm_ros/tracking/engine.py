@@ -16,6 +16,7 @@ from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
+from stm_ros.tracking.allocation import keep_freed_memory
 from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
 from stm_ros.tracking.config import TrackerConfig
@@ -50,6 +51,8 @@ class Engine:
 
     def __init__(self, network: SpaceTimeNetwork, config: TrackerConfig,
                  device: torch.device) -> None:
+        if device.type == 'cpu':
+            keep_freed_memory()
         self.device = device
         self.dtype = choose_dtype(config.dtype, network, device)
         layout = (torch.contiguous_format if self.dtype == torch.float64

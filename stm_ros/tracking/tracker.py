@@ -12,6 +12,7 @@ from torch import Tensor
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.bank import NewFrame
 from stm_ros.memory.policy import POLICIES
+from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -338,9 +339,8 @@ class Tracker:
     def _assess(self, state: StreamState, order: list[int], prediction: Prediction,
                 geometry: Geometry) -> tuple[np.ndarray, tuple[TargetResult, ...]]:
         """Label map and per-target results; lost targets are taken out of the label map."""
-        channel = restore_logits(prediction.logits, geometry).argmax(0)
-        lookup = torch.tensor([0, *order], dtype=torch.uint8, device=channel.device)
-        label_map = lookup[channel].cpu().numpy()
+        channel = strongest_channel(restore_logits(prediction.logits, geometry))
+        label_map = np.array([0, *order], np.uint8)[channel.cpu().numpy()]
         results = []
         for target, confidence in sorted(zip(order, prediction.confidence, strict=True)):
             mask = label_map == target

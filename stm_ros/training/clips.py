@@ -27,6 +27,7 @@ from stm_ros.training.sources import videos_in
 _LOADED_SIDE = 480
 _ATTEMPTS = 8
 _MIN_TARGET_PIXELS = 100
+_INTERRUPTED = 0.08  # share of clips that cut to another scene for a frame
 
 
 class Clip(NamedTuple):
@@ -100,7 +101,17 @@ class ClipDataset(Dataset):
             extra = True
         if extra:
             self._paste_layers(frames, label_maps, own, random)
+        if random.random() < _INTERRUPTED:
+            self._interrupt(frames, label_maps, random)
         return frames, label_maps
+
+    def _interrupt(self, frames: list[np.ndarray], label_maps: list[np.ndarray],
+                   random: Generator) -> None:
+        """Cut to another scene for one frame after the first: no target is in it."""
+        image, labels = self._random_still(random)
+        time = int(random.integers(1, len(frames)))
+        view, _ = self._move_camera([(image, np.zeros_like(labels))], random, strength=1.0)
+        frames[time], label_maps[time] = view[0], np.zeros_like(label_maps[time])
 
     def _video(self, random: Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
         sequence = self.videos[random.integers(len(self.videos))]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: resumable, with an average of the weights, a log and a plot."""
 import csv
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -30,10 +31,11 @@ class Trainer:
     """Trains STM-lite as a configuration says; continues from its last checkpoint."""
 
     def __init__(self, config: TrainingConfig, folder: Path, network: STMLite,
-                 validate: Callable[[STMLite], float] | None = None) -> None:
+                 validate: Callable[[STMLite], float] | None = None, start: int = 0) -> None:
         """Prepare training in `folder`, on a GPU where there is one.
 
-        :param network: with its trunk's ImageNet weights loaded.
+        :param network: with its trunk's ImageNet weights loaded, or trained for a while.
+        :param start: iterations that `network` was trained for already.
         :param validate: J&F in [0, 100] of a network in eval mode, called now and then.
         """
         self.config = config
@@ -46,7 +48,7 @@ class Trainer:
         self.average = {name: tensor.detach().clone()
                         for name, tensor in self.network.state_dict().items()}
         self.optimizer = make_optimizer(self.network, config)
-        self.iteration = 0
+        self.start = self.iteration = start
         self.stopping = False
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
@@ -99,7 +101,7 @@ class Trainer:
     def _step(self, forward: ClipForward, images: Tensor, masks: Tensor) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group['lr'] = group['base_rate'] * learning_rate_factor(
-                self.iteration, self.config.warm_up, self.config.iterations)
+                self.iteration, self.start, self.config.warm_up, self.config.iterations)
         share = 1.0
         if self.iteration >= self.config.bootstrap_from:
             share = self.config.bootstrap_share
@@ -156,7 +158,8 @@ class Trainer:
         self.stopping = True
 
     def _save(self) -> None:
-        content = {'iteration': self.iteration, 'network': self.network.state_dict(),
+        content = {'iteration': self.iteration, 'start': self.start,
+                   'network': self.network.state_dict(),
                    'average': self.average, 'optimizer': self.optimizer.state_dict()}
         partial = self.folder / 'checkpoint.pt.partial'
         torch.save(content, partial)
@@ -170,7 +173,7 @@ class Trainer:
         self.network.load_state_dict(content['network'])
         self.average = content['average']
         self.optimizer.load_state_dict(content['optimizer'])
-        self.iteration = content['iteration']
+        self.start, self.iteration = content['start'], content['iteration']
         print(f'continuing from iteration {self.iteration}', flush=True)
 
 
@@ -214,10 +217,9 @@ def make_optimizer(network: STMLite, config: TrainingConfig) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=config.head_rate, weight_decay=config.weight_decay)
 
 
-def learning_rate_factor(iteration: int, warm_up: int, iterations: int) -> float:
-    """Linear warm-up, then a cosine to a hundredth."""
-    if iteration < warm_up:
-        return (iteration + 1) / warm_up
-    share = (iteration - warm_up) / max(1, iterations - warm_up)
-    cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, share))))
-    return 0.01 + 0.99 * float(cosine)
+def learning_rate_factor(iteration: int, start: int, warm_up: int, iterations: int) -> float:
+    """A cosine to a hundredth over all iterations, with a linear warm-up from `start` on."""
+    warmed = min(1.0, (iteration - start + 1) / warm_up)
+    share = max(0, iteration - warm_up) / max(1, iterations - warm_up)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    return warmed * (0.01 + 0.99 * cosine)

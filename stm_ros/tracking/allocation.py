@@ -1,0 +1,28 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""How this process asks the system for memory: feature maps come and go with every frame."""
+import ctypes
+from functools import cache
+
+# names and numbers of malloc.h of the GNU C library
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+_LARGEST_BLOCK = 1 << 30
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let the allocator reuse what a frame freed, instead of giving it back to the system.
+
+    By default glibc maps each large block anew and the kernel clears its pages, which takes as
+    long as computing what goes in. What is held is bounded by the largest that was in use at a
+    time. One arena, so that threads share it. False where the C library is another.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    wanted = ((_M_MMAP_THRESHOLD, _LARGEST_BLOCK), (_M_TRIM_THRESHOLD, _LARGEST_BLOCK),
+              (_M_ARENA_MAX, 1))
+    return all([mallopt(name, value) == 1 for name, value in wanted])
