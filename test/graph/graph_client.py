@@ -22,6 +22,7 @@ from stm_ros import srv
 
 SIZE = (240, 320)
 PATIENCE = 60.0
+_HANDSHAKE = 3.0
 # with the default profile, best effort loses large images between busy processes
 RELIABLE = 'qos_overrides./{}.subscription.reliability:=reliable'
 
@@ -132,13 +133,30 @@ class Client(Node):
         publisher.publish(message)
 
     def ask(self, message, topic: str = '/image', prefix: str = '/stm_tracker'):
-        """Publish an image and wait for its mask, targets and memory, in that order."""
+        """Publish an image and wait for its mask, targets and memory, in that order.
+
+        The first one is sent until it is answered: the tracker may not have discovered this
+        client's subscriptions yet, which nobody but the tracker can see.
+        """
         topics = [f'{prefix}/{name}' for name in ('mask', 'targets', 'memory')]
         counts = [len(self.received[name]) for name in topics]
         self.publish(message, topic)
+        for _ in range(int(PATIENCE / _HANDSHAKE) if not any(counts) else 0):
+            if self._hears_answer(topics):
+                break
+            self.publish(message, topic)
         self.wait_until(lambda: all(len(self.received[name]) > count for name, count
                                     in zip(topics, counts, strict=True)), f'answers of {prefix}')
         return [self.received[name][-1] for name in topics]
+
+    def _hears_answer(self, topics: list[str]) -> bool:
+        """Spin until all of `topics` have been heard, or for some seconds."""
+        try:
+            self.wait_until(lambda: all(self.received[name] for name in topics), 'an answer',
+                            _HANDSHAKE)
+        except AssertionError:
+            return False
+        return True
 
     def listen_to_answers(self, prefix: str = '/stm_tracker') -> None:
         """Collect masks, targets and memory readouts, once the tracker offers them."""
