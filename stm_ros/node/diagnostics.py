@@ -31,7 +31,8 @@ def _memory_status(node_name: str, tracker: Tracker) -> DiagnosticStatus:
         'slots used': f'{used} of {bank.layout.slots}',
         'memory bytes': str(bank.layout.bytes),
         'targets': f'{len(tracker.labels)} of {bank.layout.targets}',
-        'jumps back in time': str(tracker.time_jumps)}
+        'jumps back in time': str(tracker.time_jumps),
+        'notes': '; '.join(list(tracker.notes))}
     message = f'{used} of {bank.layout.slots} memory frames, {len(tracker.labels)} targets'
     return DiagnosticStatus(level=DiagnosticStatus.OK, name=f'{node_name}: memory',
                             message=message, hardware_id=node_name, values=_pairs(values))
