@@ -262,17 +262,22 @@ class MemoryBank:
                 for index in indices]
 
     def read(self, key: Tensor, indices: Sequence[int], similarity: str, top_k: int = 0,
-             rows: Sequence[Tensor | None] | None = None) -> list[TargetReading]:
+             rows: Sequence[Tensor | None] | None = None, anchored: bool = False
+             ) -> list[TargetReading]:
         """Read the slots for the query positions of a key q×Ck, for each target in its order.
 
         :param rows: for each target the positions that it reads for, None for all of them.
+        :param anchored: whether references are also read by themselves.
         :return: see networks.reading, with one group.
         """
         query = key[None].to(self.layout.key_dtype)
         keys, values = self.keys_of(indices), self.values_of(indices)
         readable = self.readable(indices)
+        kinds = [self.slot(index).kind for index in indices]
+        anchors = [kind == SlotKind.REFERENCE for kind in kinds] if anchored else []
         if self.layout.shares_key:
-            return read_memory(query, keys, values, similarity, readable, top_k, rows)
+            return read_memory(query, keys, values, similarity, readable, top_k, rows,
+                               anchors)
         rows = rows or [None] * len(readable)
         return [read_memory(query, [k[n:n + 1] for k in keys], [v[n:n + 1] for v in values],
                             similarity, [readable[n]], top_k, [rows[n]])[0]

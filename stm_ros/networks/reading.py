@@ -15,11 +15,13 @@ class TargetReading(NamedTuple):
 
     readout: G×q×Cv, the values gathered by attention. slot_mass: G×S×q, the attention that each
     query position pays to each slot; sums to 1 over S. peak: G×q, the largest score.
+    anchored: G×q×Cv, what the anchors alone say, where there are any.
     """
 
     readout: Tensor
     slot_mass: Tensor
     peak: Tensor
+    anchored: Tensor | None = None
 
 
 def scores_of(query: Tensor, key: Tensor, similarity: str) -> Tensor:
@@ -41,7 +43,8 @@ def scores_of(query: Tensor, key: Tensor, similarity: str) -> Tensor:
 
 def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,
                 readable: Sequence[Sequence[bool]] | None = None, top_k: int = 0,
-                rows: Sequence[Tensor | None] | None = None) -> list[TargetReading]:
+                rows: Sequence[Tensor | None] | None = None, anchors: Sequence[bool] = ()
+                ) -> list[TargetReading]:
     """Gather the values of memory by attention, softmax over all readable memory positions.
 
     The whole matrix of attention is never held, unless `top_k` asks for a ranking: slots are
@@ -54,6 +57,7 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
         needs one readable slot.
     :param top_k: keep only this many largest scores of each query position; 0 keeps all.
     :param rows: for each target the query positions that it reads for, int64; None for all.
+    :param anchors: S, the slots that are also read by themselves; not with `top_k`.
     """
     targets = values[0].shape[2]
     readable = readable or [[True] * len(keys)] * targets
@@ -80,7 +84,8 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
                 local = gathered[:, :, target]
             else:
                 local = _pick(attention, row) @ value[:, :, target]
-            reading.add(local.to(query.dtype), own, _pick(peak, row))
+            reading.add(local.to(query.dtype), own, _pick(peak, row),
+                        is_anchor=bool(anchors) and anchors[slot])
     return [reading.finished() for reading in readings]
 
 
@@ -96,14 +101,18 @@ class _GrowingReading:
         self.log_total: Tensor | None = None
         self.peak: Tensor | None = None
         self.log_sums: list[Tensor] = []
+        self.anchored: _GrowingReading | None = None
 
     def skip(self, log_sum: Tensor) -> None:
         """Pass over a slot that the target does not read."""
         self.log_sums.append(torch.full_like(log_sum, _MASKED))
 
-    def add(self, local: Tensor, log_sum: Tensor, peak: Tensor) -> None:
+    def add(self, local: Tensor, log_sum: Tensor, peak: Tensor, is_anchor: bool = False) -> None:
         """Merge what a slot says by itself: readout G×q×Cv, log-sum and peak of scores G×q."""
         self.log_sums.append(log_sum)
+        if is_anchor:
+            self.anchored = self.anchored or _GrowingReading()
+            self.anchored.add(local, log_sum, peak)
         if self.readout is None or self.log_total is None or self.peak is None:
             self.readout, self.log_total, self.peak = local, log_sum, peak
             return
@@ -117,7 +126,8 @@ class _GrowingReading:
         if self.readout is None or self.peak is None:
             raise ValueError('a target needs at least one memory slot that it may read')
         mass = torch.softmax(torch.stack(self.log_sums, dim=1), dim=1)
-        return TargetReading(self.readout, mass, self.peak)
+        anchored = None if self.anchored is None else self.anchored.readout
+        return TargetReading(self.readout, mass, self.peak, anchored)
 
 
 def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,

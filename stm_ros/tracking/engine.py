@@ -15,6 +15,7 @@ from stm_ros.memory.layout import BankLayout
 from stm_ros.networks.aggregation import aggregate
 from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import fingerprint
+from stm_ros.networks.interface import Decoded
 from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -46,7 +47,8 @@ class Sight:
 
     logits: (N+1)×H'×W' aggregated, of the padded input. soft_masks: N×H'×W', zero in the padding.
     channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×S, the
-    attention of each target's pixels on each slot. confidence: N, not calibrated. is_finite: 1.
+    attention of each target's pixels on each slot. confidence: N, not calibrated. support: N,
+    share of each mask that the references alone would give as well. is_finite: 1.
     descriptor: Ck, see stm_ros.memory.descriptors.
     """
 
@@ -55,6 +57,7 @@ class Sight:
     channels: Tensor
     mass: Tensor
     confidence: Tensor
+    support: Tensor
     is_finite: Tensor
     descriptor: Tensor
 
@@ -64,7 +67,7 @@ class Prediction:
     """A sight whose small parts have come to the processor: see Sight.
 
     channels: H×W uint8. mass: N×S float32. confidence: N, calibrated where the weights carry a
-    calibration. descriptor: Ck float32.
+    calibration. support: N. descriptor: Ck float32.
     """
 
     logits: Tensor
@@ -72,6 +75,7 @@ class Prediction:
     channels: np.ndarray
     mass: np.ndarray
     confidence: list[float]
+    support: list[float]
     descriptor: np.ndarray
 
 
@@ -121,12 +125,13 @@ class Engine:
         :raises NetworkOutputError: where the output is not finite.
         """
         sight = self.look(query, geometry, bank, indices, prior, regions)
-        finite, confidence, mass, descriptor, channels = _fetch(
-            [sight.is_finite, sight.confidence, sight.mass, sight.descriptor, sight.channels])
+        finite, confidence, support, mass, descriptor, channels = _fetch(
+            [sight.is_finite, sight.confidence, sight.support, sight.mass, sight.descriptor,
+             sight.channels])
         if not finite.all():
             raise NetworkOutputError('the network returned numbers that are not finite')
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          [self._calibrated(float(c)) for c in confidence],
+                          [self._calibrated(float(c)) for c in confidence], support.tolist(),
                           descriptor.astype(np.float32))
 
     def look(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
@@ -144,9 +149,10 @@ class Engine:
         key = query.key.flatten(2)[0].T
         if wanted.indices is not None:
             key = key[wanted.indices]
-        readings = bank.read(key, indices, network.similarity, self.top_k, wanted.rows)
+        readings = bank.read(key, indices, network.similarity, self.top_k, wanted.rows,
+                             anchored=network.uses_prior and not self.top_k)
         hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
-        small, assessed = self._decode(query, readings, hint, regions)
+        small, assessed, support = self._decode(query, readings, hint, regions)
         logits = aggregate(probabilities_of(small, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
         confidence = confidence_from_masks(soft_masks) if assessed is None else assessed
@@ -156,7 +162,7 @@ class Engine:
                             for reading, cell, region in zip(readings, cells, regions,
                                                              strict=True)])
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
-                     mass, confidence, torch.isfinite(small).all()[None],
+                     mass, confidence, support, torch.isfinite(small).all()[None],
                      descriptor_of(query.key, cells))
 
     def describe(self, query: Query, masks: Tensor) -> np.ndarray:
@@ -172,8 +178,8 @@ class Engine:
         return readout.transpose(1, 2).unflatten(2, query.key.shape[2:])
 
     def _decode(self, query: Query, readings: Sequence[TargetReading], prior: Tensor | None,
-                regions: Sequence[Region | None]) -> tuple[Tensor, Tensor | None]:
-        """Logits N×4h×4w, and the predicted IoU N of networks that predict it."""
+                regions: Sequence[Region | None]) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Logits N×4h×4w, the predicted IoU N of networks that predict it, and the support N."""
         whole = [place for place, region in enumerate(regions) if region is None]
         height, width = query.key.shape[2:]
         parts = [([place], region) for place, region in enumerate(regions) if region is not None]
@@ -181,23 +187,47 @@ class Engine:
             parts.append((whole, Region(0, 0, height, width)))
         logits = query.key.new_full((len(readings), 4 * height, 4 * width), NOWHERE)
         assessed: list[Tensor | None] = [None] * len(readings)
+        support = query.key.new_ones(len(readings))
         for places, region in parts:
-            shape = region.shape
-            readout = torch.cat([readings[place].readout for place in places])
-            readout = readout.transpose(1, 2).unflatten(2, shape).to(self.dtype)
-            peak = torch.cat([readings[place].peak for place in places]).unflatten(1, shape)
-            hint = None
-            if prior is not None:
-                rows, columns = region.slices(self.network.stride)
-                hint = prior[places][:, rows, columns]
-            decoded = self.network.decode(cut_query(query, region), readout, hint)
+            own = [readings[place] for place in places]
+            rows, columns = region.slices(self.network.stride)
+            hint = None if prior is None else prior[places][:, rows, columns]
+            decoded, quality, backed = self._decode_region(cut_query(query, region), own, hint,
+                                                           region.shape)
             rows, columns = region.slices(4)
             logits[places, rows, columns] = decoded.logits
-            quality = self.network.assess(decoded, peak)
+            if backed is not None:
+                support[places] = backed.to(support.dtype)
             for number, place in enumerate(places):
                 assessed[place] = None if quality is None else quality[number]
         known = [value for value in assessed if value is not None]
-        return logits, torch.stack(known) if known else None
+        return logits, torch.stack(known) if known else None, support
+
+    def _decode_region(self, query: Query, readings: Sequence[TargetReading],
+                       prior: Tensor | None, shape: tuple[int, int]
+                       ) -> tuple[Decoded, Tensor | None, Tensor | None]:
+        """Decode targets that look at the same positions, with memory and with references only.
+
+        A second opinion that has no hint of place and none of the tracker's own masks: what it
+        does not share has come in since, and may be drift.
+        """
+        count = len(readings)
+        anchored = [reading.anchored for reading in readings if reading.anchored is not None]
+        if len(anchored) < count:
+            anchored = []
+        readout = torch.cat([*(reading.readout for reading in readings), *anchored])
+        readout = readout.transpose(1, 2).unflatten(2, shape).to(self.dtype)
+        if prior is not None and anchored:
+            prior = torch.cat([prior, torch.zeros_like(prior)])
+        both = self.network.decode(query, readout, prior)
+        decoded = Decoded(both.logits[:count], both.features[:count])
+        peak = torch.cat([reading.peak for reading in readings]).unflatten(1, shape)
+        backed = None
+        if anchored:
+            soft = torch.sigmoid(both.logits.float())
+            mine, theirs = soft[:count], soft[count:]
+            backed = (mine * theirs).sum((1, 2)) / mine.sum((1, 2)).clamp(min=1e-3)
+        return decoded, self.network.assess(decoded, peak), backed
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
