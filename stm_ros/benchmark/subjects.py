@@ -64,7 +64,9 @@ class Subject(ABC):
 
     def _set_threads(self) -> None:
         # each time: the number holds for the process, and subjects may take turns
-        torch.set_num_threads(self.settings.threads or _TORCH_THREADS)
+        wanted = self.settings.threads or _TORCH_THREADS
+        if torch.get_num_threads() != wanted:
+            torch.set_num_threads(wanted)
 
     @abstractmethod
     def answer(self, frame: CameraFrame) -> int:

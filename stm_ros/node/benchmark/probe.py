@@ -25,7 +25,8 @@ from stm_ros.node.demo.client import DemoError
 from stm_ros.srv import SetReference
 
 _SERVICE_SECONDS = 60.0
-_ANSWER_SECONDS = 20.0
+_ANSWER_SECONDS = 5.0
+_ATTEMPTS = 6
 _FIRST_SECONDS = 60.0
 _RETRY_SECONDS = 0.2
 _DIAGNOSTICS_SECONDS = 10.0
@@ -57,7 +58,7 @@ class GraphProbe:
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 5)
         self._reference = self._node.create_client(SetReference, f'{NODE}/set_reference')
         self._messages = [image_message(Header(), image[..., ::-1], 'bgr8') for image in images]
-        self._sent = 0
+        self.sent = 0
         self._diagnostics_stamp = 0
         self._diagnostics: dict[str, str] = {}
         #: ns at which the mask of the image with this stamp was published
@@ -106,8 +107,8 @@ class GraphProbe:
 
     def publish(self) -> int:
         """Publish the next image, stamped now; its stamp in ns."""
-        message = self._messages[self._sent % len(self._messages)]
-        self._sent += 1
+        message = self._messages[self.sent % len(self._messages)]
+        self.sent += 1
         stamp = time.time_ns()
         message.header.stamp = time_message(stamp)
         self._publisher.publish(message)
@@ -120,11 +121,12 @@ class GraphProbe:
 
         :raises DemoError: where several are not answered.
         """
-        for _ in range(3):
+        for _ in range(_ATTEMPTS):
             stamp = self.publish()
             if self.spin_until(partial(self.answers.__contains__, stamp), _ANSWER_SECONDS):
                 return stamp
-        raise DemoError(f'three images were not answered within {_ANSWER_SECONDS:.0f} s each')
+        raise DemoError(f'{_ATTEMPTS} images in a row were not answered within '
+                        f'{_ANSWER_SECONDS:.0f} s each')
 
     def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Receive until `condition` holds, at most for `seconds`; whether it holds."""
