@@ -11,10 +11,11 @@ _PROCESS = Path('/proc/self')
 
 
 def describe_machine(device: str) -> dict[str, str | int]:
-    """Name processor, cores, instructions, torch, threads and device."""
+    """Name processor, cores (those this process may use), instructions, torch, threads, device."""
     target = torch.device(device)
     described: dict[str, str | int] = {
         'cpu': _processor(), 'cores': len(os.sched_getaffinity(0)),
+        'all_cores': os.cpu_count() or 0,
         'instructions': torch.backends.cpu.get_cpu_capability() + _extras(),
         'torch': torch.__version__, 'threads': torch.get_num_threads(), 'device': device,
         'system': platform.platform(), 'python': platform.python_version()}

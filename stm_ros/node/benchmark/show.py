@@ -28,6 +28,7 @@ _PAUSE_SHARE = 0.5
 _LEAST_PAUSE = 0.03
 _QUIET_SECONDS = 2.0
 _DIAGNOSTICS_PERIOD = 0.2
+_RELIABLE = {'qos_overrides./image.subscription.reliability': 'reliable'}
 
 Figures = dict[str, float]
 
@@ -58,6 +59,7 @@ def show_graph(settings: Settings, frames: int, rate: float, folder: Path | None
                   file=sys.stderr)
             return 1
     machine = describe_machine(settings.device)
+    machine['threads'] = settings.threads or machine['threads']
     print(f'{machine_text(machine)}\n{settings.describe()}\n{_text(parts, rate)}')
     if folder is not None:
         write_figures(folder, 'graph', {'machine': machine, 'settings': settings.entries(),
@@ -79,7 +81,7 @@ def _parameters(settings: Settings) -> dict[str, str]:
         'max_targets': str(config.max_targets), 'memory.max_frames': str(config.max_frames),
         'memory.policy': config.policy, 'memory.memorize_every': str(config.memorize_every),
         'memory.top_k': str(config.top_k), 'diagnostics_period': str(_DIAGNOSTICS_PERIOD),
-        **weights}
+        **weights, **_RELIABLE}
 
 
 def _measure(probe: GraphProbe, reference: np.ndarray, settings: Settings, frames: int,
@@ -124,14 +126,15 @@ def _at_rate(probe: GraphProbe, frames: int, rate: float) -> Figures:
     if not answered:
         raise DemoError(f'none of {frames} images sent at {rate:g} Hz was answered')
     published = [probe.answers[stamp] for stamp in answered]
-    span = (max(published) - stamps[0]) / 1e9
+    span = (max(published) - min(published)) / 1e9
     latencies = [(probe.answers[stamp] - stamp) / 1e6 for stamp in answered]
     p50, p99 = np.percentile(latencies, (50, 99))
 
     def counted(name: str) -> int:
         return int(after[f'frames {name}']) - int(before[f'frames {name}'])
     return {'camera_hz': rate, 'frames': frames, 'answered': len(answered),
-            'answered_hz': len(answered) / span, 'dropped_by_node': counted('dropped'),
+            'answered_hz': (len(answered) - 1) / span if span else 0.0,
+            'dropped_by_node': counted('dropped'),
             'lost_on_the_way': frames - counted('received'),
             'stamp_to_publish_p50_ms': float(p50), 'stamp_to_publish_p99_ms': float(p99)}
 
