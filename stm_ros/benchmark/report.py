@@ -21,7 +21,8 @@ def machine_text(machine: dict[str, str | int]) -> str:
     """One line for people."""
     gpu = f', {machine["gpu"]}' if 'gpu' in machine else ''
     return (f'{machine["cpu"]}, {machine["cores"]} of {machine["all_cores"]} cores, '
-            f'{machine["instructions"]}, {machine["threads"]} threads{gpu}; torch {machine["torch"]}')
+            f'{machine["instructions"]}, {machine["threads"]} threads{gpu}; '
+            f'torch {machine["torch"]}')
 
 
 def stages_text(measurement: Measurement) -> str:
