@@ -121,13 +121,17 @@ def _run_sweep(arguments: argparse.Namespace, settings: 'Settings') -> int:
     from stm_ros.benchmark.report import sweep_text
     from stm_ros.benchmark.report import write_measurements
     name = arguments.sweep
-    measurements = list(sweep(settings, name, arguments.frames, arguments.warm_up,
-                              _points(arguments), _show_progress))
-    machine = describe_machine(settings.device)
+    measurements = []
+    for measurement in sweep(settings, name, arguments.frames, arguments.warm_up,
+                             _points(arguments), _show_progress):
+        measurements.append(measurement)
+        machine = describe_machine(settings.device)
+        # after each point, so that a sweep that is broken off leaves what it has
+        if arguments.out is not None:
+            write_measurements(arguments.out, f'sweep_{name}', machine, measurements)
     print(f'{machine_text(machine)}\n{sweep_text(name, measurements)}')
     if arguments.out is not None:
         from stm_ros.benchmark.plots import write_sweep_plot
-        write_measurements(arguments.out, f'sweep_{name}', machine, measurements)
         write_sweep_plot(arguments.out / f'sweep_{name}.png', name, measurements,
                          machine_text(machine))
         print(f'written: {arguments.out}/sweep_{name}.json, .csv, .png')
