@@ -45,7 +45,8 @@ def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> Di
         'frames answered': str(figures.answered), 'frames dropped': str(figures.dropped),
         'frames refused': str(figures.failed), 'last refusal': stream.last_error}
     for title, samples in (('latency stamp to publish', figures.latencies),
-                           ('latency arrival to publish', figures.processing)):
+                           ('latency arrival to publish', figures.processing),
+                           ('tracker step', figures.stepping)):
         if samples:
             p50, p99 = np.percentile(samples, (50, 99))
             values[f'{title} p50 (ms)'] = f'{1000 * p50:.1f}'

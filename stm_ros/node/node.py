@@ -220,7 +220,9 @@ class StmTracker(LifecycleNode):
         header = frame.message.header
         try:
             image = image_of(frame.message)
+            began = time.monotonic()
             result = tracker.step(image, name, nanoseconds(header.stamp))
+            stepping = time.monotonic() - began
         except InputError as error:
             stream.count_failure(str(error))
             self.get_logger().warning(f'frame of stream {name!r} refused: {error}',
@@ -230,7 +232,7 @@ class StmTracker(LifecycleNode):
         outputs.publish(header, image, result, settings['context.period'],
                         settings['context.evidence'])
         latency = (self.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
-        stream.count_answer(latency, time.monotonic() - frame.arrival)
+        stream.count_answer(latency, time.monotonic() - frame.arrival, stepping)
         tracker.settle()
 
     def _report_failure(self, error: Exception) -> None:

@@ -28,7 +28,8 @@ class ReceivedFrame:
 class StreamFigures:
     """What a stream did: counts since activation, rate in Hz, latencies in seconds.
 
-    latencies: from the image's stamp to the publishing of its answer.
+    latencies: from the image's stamp to the publishing of its answer. processing: from its arrival
+    to there. stepping: of that, what the tracker took.
     """
 
     received: int
@@ -38,6 +39,7 @@ class StreamFigures:
     rate: float
     latencies: tuple[float, ...]
     processing: tuple[float, ...]
+    stepping: tuple[float, ...]
 
 
 @dataclass
@@ -75,11 +77,11 @@ class CameraStream:
             self._counts['failed'] += 1
             self.last_error = reason
 
-    def count_answer(self, latency: float, processing: float) -> None:
-        """Count an answered frame with its latency from the stamp and from its arrival, s."""
+    def count_answer(self, latency: float, processing: float, stepping: float) -> None:
+        """Count an answered frame: seconds from its stamp, from its arrival, in the tracker."""
         with self._lock:
             self._counts['answered'] += 1
-            self._answers.append((time.monotonic(), latency, processing))
+            self._answers.append((time.monotonic(), latency, processing, stepping))
 
     def find(self, stamp_ns: int) -> ReceivedFrame:
         """The frame with exactly this stamp; the newest where it is 0.
@@ -113,4 +115,5 @@ class CameraStream:
         span = answers[-1][0] - answers[0][0] if len(answers) > 1 else 0.0
         rate = (len(answers) - 1) / span if span > 0 else 0.0
         return StreamFigures(rate=rate, latencies=tuple(a[1] for a in answers),
-                             processing=tuple(a[2] for a in answers), **counts)
+                             processing=tuple(a[2] for a in answers),
+                             stepping=tuple(a[3] for a in answers), **counts)

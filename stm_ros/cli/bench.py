@@ -1,0 +1,177 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`stm bench`: what a frame takes, stage by stage, on this machine."""
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stm_ros.vision.errors import InputError
+
+if TYPE_CHECKING:
+    from stm_ros.benchmark.settings import Settings
+
+HELP = 'measure what a frame takes, stage by stage, on this machine'
+_SWEEPS = ('memory', 'targets', 'size')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    what = parser.add_argument_group('what to measure')
+    what.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'),
+                      help='network (default %(default)s)')
+    what.add_argument('--weights', help='its weights; left out, the shipped ones, or random ones '
+                      'for stm, of which only timings mean anything')
+    what.add_argument('--size', default='640x480', metavar='WxH', help='frames in pixels; the '
+                      'network sees them as they are (default %(default)s)')
+    what.add_argument('--targets', type=int, default=1, metavar='N',
+                      help='targets to follow (default %(default)s)')
+    what.add_argument('--memory', type=int, default=8, metavar='N', help='memory frames read in '
+                      'every frame, the reference included (default %(default)s)')
+    what.add_argument('--top-k', type=int, default=0, metavar='N', help='memory positions read by '
+                      'each query position; 0 for all (default %(default)s)')
+    what.add_argument('--dtype', default='auto', help='auto, float32, bfloat16, float16 or '
+                      'float64 (default %(default)s)')
+    what.add_argument('--threads', type=int, default=0, metavar='N',
+                      help="processor threads; 0 for torch's own choice (default %(default)s)")
+    what.add_argument('--device', default='cpu', help='cpu or cuda (default %(default)s); on cuda '
+                      'the stages wait for the device, whole frames (--against) do not')
+    how = parser.add_argument_group('how')
+    how.add_argument('--frames', type=int, default=100, metavar='N',
+                     help='frames to measure (default %(default)s)')
+    how.add_argument('--warm-up', type=int, default=10, metavar='N',
+                     help='frames before them, beside those that fill memory (default %(default)s)')
+    how.add_argument('--out', type=Path, metavar='DIR', help='folder for JSON, CSV and plots')
+    kind = parser.add_argument_group(
+        'instead of the table of stages').add_mutually_exclusive_group()
+    kind.add_argument('--sweep', choices=_SWEEPS, help='measure again and again with memory '
+                      '1..64, targets 1..16, or sizes from 320x240 to 1280x720')
+    kind.add_argument('--against', metavar='SETTINGS', help='let two settings step in turn and '
+                      'print the ratio: "dtype=float32,memory=16", or "plain" for the paper\'s '
+                      'procedure as written, or both as in "plain,memory=5"')
+    kind.add_argument('--graph', action='store_true', help='measure the real node over ROS 2, '
+                      'from this process to another and back')
+    parser.add_argument('--points', metavar='A,B,..', help='other points for --sweep')
+    parser.add_argument('--rate', type=float, default=30.0, metavar='HZ',
+                        help='camera rate for --graph (default %(default)g)')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, write, and return the exit code.
+
+    :raises InputError: for an option that is not accepted, naming it.
+    """
+    _check(arguments)
+    settings = _settings(arguments)
+    if arguments.graph:
+        return _run_graph(arguments, settings)
+    if arguments.against is not None:
+        return _run_against(arguments, settings)
+    if arguments.sweep is not None:
+        return _run_sweep(arguments, settings)
+    return _run_stages(arguments, settings)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name, least in (('frames', 1), ('warm_up', 0)):
+        if getattr(arguments, name) < least:
+            raise InputError(f'--{name.replace("_", "-")} is {getattr(arguments, name)}; {least} '
+                             'or more is accepted')
+    if not 0 < arguments.rate <= 1000:
+        raise InputError(f'--rate is {arguments.rate:g}; above 0 and up to 1000 is accepted')
+    if arguments.points is not None and arguments.sweep is None:
+        raise InputError('--points belongs to --sweep')
+    if arguments.sweep is not None and arguments.out is not None \
+            and find_spec('matplotlib') is None:
+        raise InputError('the plot of a sweep needs matplotlib: pip install "stm_ros[eval]"')
+    if arguments.graph and find_spec('rclpy') is None:
+        raise InputError('--graph needs ROS 2 (rclpy): run `make setup`, or source a ROS 2 in '
+                         'which stm_ros is built')
+
+
+def _settings(arguments: argparse.Namespace) -> 'Settings':
+    from stm_ros.benchmark.settings import Settings
+    from stm_ros.benchmark.settings import parse_size
+    return Settings(
+        model=arguments.model, weights=arguments.weights, size=parse_size(arguments.size),
+        targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
+        threads=arguments.threads, device=arguments.device, top_k=arguments.top_k)
+
+
+def _run_stages(arguments: argparse.Namespace, settings: 'Settings') -> int:
+    from stm_ros.benchmark.machine import describe_machine
+    from stm_ros.benchmark.measuring import measure
+    from stm_ros.benchmark.report import machine_text
+    from stm_ros.benchmark.report import stages_text
+    from stm_ros.benchmark.report import write_measurements
+    measurement = measure(settings, arguments.frames, arguments.warm_up)
+    machine = describe_machine(settings.device)
+    print(f'{machine_text(machine)}\n{stages_text(measurement)}')
+    if arguments.out is not None:
+        write_measurements(arguments.out, 'bench', machine, [measurement])
+        print(f'written: {arguments.out}/bench.json, bench.csv')
+    return 0
+
+
+def _run_sweep(arguments: argparse.Namespace, settings: 'Settings') -> int:
+    from stm_ros.benchmark.machine import describe_machine
+    from stm_ros.benchmark.measuring import sweep
+    from stm_ros.benchmark.report import machine_text
+    from stm_ros.benchmark.report import sweep_text
+    from stm_ros.benchmark.report import write_measurements
+    name = arguments.sweep
+    measurements = []
+    for measurement in sweep(settings, name, arguments.frames, arguments.warm_up,
+                             _points(arguments), _show_progress):
+        measurements.append(measurement)
+        machine = describe_machine(settings.device)
+        # after each point, so that a sweep that is broken off leaves what it has
+        if arguments.out is not None:
+            write_measurements(arguments.out, f'sweep_{name}', machine, measurements)
+    print(f'{machine_text(machine)}\n{sweep_text(name, measurements)}')
+    if arguments.out is not None:
+        from stm_ros.benchmark.plots import write_sweep_plot
+        write_sweep_plot(arguments.out / f'sweep_{name}.png', name, measurements,
+                         machine_text(machine))
+        print(f'written: {arguments.out}/sweep_{name}.json, .csv, .png')
+    return 0
+
+
+def _points(arguments: argparse.Namespace) -> tuple[int | str, ...]:
+    words = [word.strip() for word in (arguments.points or '').split(',') if word.strip()]
+    if arguments.sweep == 'size':
+        return tuple(words)
+    for word in words:
+        if not word.isdecimal():
+            raise InputError(f'--points: {word!r} is no whole number')
+    return tuple(int(word) for word in words)
+
+
+def _run_against(arguments: argparse.Namespace, settings: 'Settings') -> int:
+    from stm_ros.benchmark.machine import describe_machine
+    from stm_ros.benchmark.measuring import compare
+    from stm_ros.benchmark.report import comparison_text
+    from stm_ros.benchmark.report import machine_text
+    from stm_ros.benchmark.report import write_comparison
+    comparison = compare(settings, settings.changed(arguments.against), arguments.frames,
+                         arguments.warm_up)
+    machine = describe_machine(settings.device)
+    print(f'{machine_text(machine)}\n{comparison_text(comparison)}')
+    if arguments.out is not None:
+        write_comparison(arguments.out, machine, comparison)
+        print(f'written: {arguments.out}/against.json, against.csv')
+    return 0
+
+
+def _run_graph(arguments: argparse.Namespace, settings: 'Settings') -> int:
+    # only these need ROS, and the environment must be complete before its first use
+    from stm_ros.node.demo.process import prepare_environment
+    prepare_environment()
+    from stm_ros.node.benchmark.show import show_graph
+    return show_graph(settings, arguments.frames, arguments.rate, arguments.out)
+
+
+def _show_progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f'measuring {text}', file=sys.stderr, flush=True)
