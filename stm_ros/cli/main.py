@@ -6,13 +6,14 @@ import sys
 from importlib import import_module
 
 _COMMANDS = {
-    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate', 'train': 'train',
-    'weights': 'weights'}
+    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
+    'reliability': 'reliability', 'train': 'train', 'weights': 'weights'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
+    'reliability': 'measure how honest the tracker is about targets that leave or hide',
     'train': 'train stm_lite',
     'weights': 'check and convert checkpoints'}
 
