@@ -220,8 +220,10 @@ class ReliabilityClip:
             truth = coverage >= 0.5
             whole = whole or int(truth.sum())
             image = expose(colours, moment, (self.seed, self.number, index))
-            look_alike = (compose(_exchanged(moment), self.size)[1] >= 0.5
-                          if self.case == 'look_alike' else None)
+            look_alike = None
+            if self.case == 'look_alike':
+                # a pixel that shows half of each is the target's
+                look_alike = (compose(_exchanged(moment), self.size)[1] >= 0.5) & ~truth
             yield ClipFrame(image, truth, look_alike, _view(int(truth.sum()), whole, moment.gain))
 
     def _cast(self) -> _Cast:
