@@ -82,8 +82,13 @@ class Engine:
         return self.network.encode_query(planes.contiguous(memory_format=torch.channels_last))
 
     def memorize(self, query: Query, masks: Tensor) -> Memory:
-        """Encode the query's frame with soft masks N×H'×W'."""
-        return self.network.encode_memory(query, masks.to(self.dtype))
+        """Encode the query's frame with soft masks N×H'×W'.
+
+        :raises NetworkOutputError: where the output is not finite, which would spoil every read.
+        """
+        memory = self.network.encode_memory(query, masks.to(self.dtype))
+        _check_finite(memory.key, memory.value)
+        return memory
 
     def predict(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
                 prior: Tensor | None) -> Prediction:
@@ -100,20 +105,25 @@ class Engine:
         readout = readout.reshape(targets, -1, height, width).to(self.dtype)
         hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
         decoded = network.decode(query, readout, hint)
-        if not bool(torch.isfinite(decoded.logits).all()):
-            raise NetworkOutputError('the network returned numbers that are not finite')
+        _check_finite(decoded.logits)
         size = (query.image.shape[2], query.image.shape[3])
         logits = aggregate(probabilities_of(decoded.logits, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
         peak = read.peak.flatten(0, 1).unflatten(1, (height, width))
         assessed = network.assess(decoded, peak)
         confidence = confidence_from_masks(soft_masks) if assessed is None else assessed
+        _check_finite(confidence)
         values = [self._calibrated(float(c)) for c in confidence.float().cpu()]
         mass = slot_mass(read.slot_mass.flatten(0, 1), soft_masks)
         return Prediction(logits[:targets + 1], soft_masks, readout, mass, values)
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
+
+
+def _check_finite(*outputs: Tensor) -> None:
+    if not all(bool(torch.isfinite(output).all()) for output in outputs):
+        raise NetworkOutputError('the network returned numbers that are not finite')
 
 
 def slot_mass(attention: Tensor, soft_masks: Tensor) -> np.ndarray:

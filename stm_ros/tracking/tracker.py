@@ -155,15 +155,17 @@ class Tracker:
         geometry = self._geometry(image)
         query = self.engine.encode(image, geometry)
         masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
-        for target in ids:
-            self.bank.add_target(target)
-            self.labels[target] = (labels or {}).get(
-                target, self.labels.get(target, f'target {target}'))
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
         pending = _PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
                                 1.0, due=False)
-        self.bank.write_reference(self._new_frame(pending))
+        # the last that can fail: a target without a reference would spoil every read
+        frame = self._new_frame(pending)
+        for target in ids:
+            self.bank.add_target(target)
+            self.labels[target] = (labels or {}).get(
+                target, self.labels.get(target, f'target {target}'))
+        self.bank.write_reference(frame)
         if place_hint:
             if state.geometry != geometry:
                 state.masks.clear()
