@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from stm_ros.memory.bank import BankLayout
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.bank import NewFrame
 from stm_ros.memory.bank_state import export_bank
 from stm_ros.memory.bank_state import import_bank
+from stm_ros.memory.descriptors import descriptor_of
+from stm_ros.memory.descriptors import novelty_of
+from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import SlotKind
 from stm_ros.memory.snapshot import SnapshotError
@@ -41,7 +43,8 @@ def make_frame(bank: MemoryBank, stamp: int, targets: tuple[int, ...] = (1,),
     value = torch.stack([torch.full((3, 2, 3), 100.0 * t + stamp) for t in targets])
     return NewFrame(torch.full((groups, 2, 2, 3), float(stamp)), value, targets,
                     frozenset(targets if readable is None else readable), stream, stamp, 0.9,
-                    {target: b'jpeg' for target in targets})
+                    {target: b'jpeg' for target in targets},
+                    np.full(2, stamp, np.float32))
 
 
 def stamps(bank: MemoryBank, kind: SlotKind | None = None) -> list[int]:
@@ -119,7 +122,7 @@ def test_too_many_references_and_targets_are_refused():
     bank = make_bank()
     for stamp in range(4):
         bank.write_reference(make_frame(bank, stamp))
-    with pytest.raises(InputError, match='5 slots and 4 references'):
+    with pytest.raises(InputError, match='5 references do not fit into 5 memory slots'):
         bank.write_reference(make_frame(bank, 4))
     bank.add_target(2)
     bank.add_target(3)
@@ -161,8 +164,43 @@ def test_growing_keeps_what_is_held():
         bank.resize(replace(bank.layout, slots=8, targets=6, positions=11))
         after = export_bank(bank)[0]
         assert all(torch.equal(after[name], before[name]) for name in before)
-        with pytest.raises(ValueError, match='only grow'):
-            bank.resize(LAYOUT)
+
+
+@pytest.mark.parametrize('shares_key', [True, False])
+def test_shrinking_gives_up_frames_and_keeps_references(shares_key):
+    bank = make_bank(shares_key=shares_key)
+    bank.write_reference(make_frame(bank, 0))
+    for stamp in (1, 2, 3, 4):
+        bank.write_recent(make_frame(bank, stamp), due=True)
+    before = export_bank(bank)[0]
+    bank.resize(replace(bank.layout, slots=3, targets=2, positions=6))
+    assert stamps(bank) == [0, 3, 4]
+    held = [bank.slot(i).stamp_ns for i in range(3)]
+    for place, stamp in enumerate(held):
+        assert torch.equal(bank.values_of([place])[0], before[f'value.{stamp}'])
+    with pytest.raises(InputError, match='too small'):
+        bank.resize(replace(bank.layout, positions=5))
+    bank.write_reference(make_frame(bank, 5))
+    with pytest.raises(InputError, match='2 references do not fit into 2'):
+        bank.resize(replace(bank.layout, slots=2))
+
+
+@given(st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_novelty_is_zero_for_what_is_known_and_does_not_depend_on_order(known):
+    table = [np.array(row, np.float32) for row in known]
+    assert novelty_of(table[0], table) == 0
+    probe = np.array([9, 9, 9], np.float32)
+    assert novelty_of(probe, table) == novelty_of(probe, table[::-1]) > 0
+    assert novelty_of(probe, []) is None
+
+
+def test_a_descriptor_is_of_what_the_masks_cover():
+    key = torch.zeros(1, 2, 2, 2)
+    key[0, :, 0, 0] = torch.tensor([3.0, 5.0])
+    mask = torch.zeros(1, 32, 32)
+    mask[0, :16, :16] = 1
+    assert np.allclose(descriptor_of(key, mask), [3, 5], atol=1e-4)
+    assert np.allclose(descriptor_of(key, mask * 0), [0.75, 1.25])
 
 
 @pytest.mark.parametrize('shares_key', [True, False])

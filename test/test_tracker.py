@@ -230,18 +230,95 @@ def test_bad_references_are_refused_and_change_nothing(clip, change, words):
     assert before.readout().target_ids == (1,)
 
 
-def test_more_targets_or_streams_than_there_is_room_for_are_refused(clip):
-    tracker = make_tracker(max_targets=1, max_streams=1)
-    two = clip[0][1].copy()
-    two[:30, :30] = 2
-    with pytest.raises(InputError, match='2 new targets and memory is sized for 1'):
-        tracker.add_reference(clip[0][0], two)
-    assert tracker.targets == {}
+def test_more_streams_than_there_is_room_for_are_refused(clip):
+    tracker = make_tracker(max_streams=1)
     tracker.step(clip[0][0])
     with pytest.raises(InputError, match='max_streams'):
         tracker.step(clip[0][0], stream='other')
     with pytest.raises(InputError, match='not tracked'):
         tracker.remove_target(5)
+
+
+def test_memory_grows_for_more_targets_and_says_so(clip):
+    tracker, roomy = make_tracker(max_targets=1), make_tracker(max_targets=16)
+    two = clip[0][1].copy()
+    two[:30, :30] = 2
+    for each in (tracker, roomy):
+        each.add_reference(clip[0][0], clip[0][1])
+        each.step(clip[1][0], stamp_ns=1)
+        each.add_reference(clip[0][0], np.where(two == 2, 2, 0).astype(np.uint8))
+    assert tracker.bank.layout.targets == 8
+    assert 'enlarged for 8 targets' in tracker.notes[-1]
+    masks = [each.step(clip[2][0], stamp_ns=2).soft_masks() for each in (tracker, roomy)]
+    assert np.array_equal(*masks)
+
+
+def test_254_targets_fit_and_one_more_is_refused(clip):
+    tracker = make_tracker(input_size=64, max_frames=2)
+    image = clip[0][0][:64, :64]
+    label_map = np.zeros((64, 64), np.uint8)
+    label_map.flat[:254] = np.arange(1, 255)
+    tracker.add_reference(image, label_map)
+    assert len(tracker.step(image).targets) == 254
+    with pytest.raises(InputError, match='255 targets; 254'):
+        tracker.check_room(0, [255])
+
+
+def test_a_budget_in_megabytes_decides_how_many_frames_are_held(clip):
+    layout = make_tracker().bank.layout
+    tracker = make_tracker(max_frames=4096, max_megabytes=3.5 * layout.bytes_per_slot / 1e6)
+    assert tracker.bank.layout.slots == 3
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for time in range(1, 8):
+        tracker.step(clip[time][0])
+        assert tracker.bank.layout.bytes <= 3.5 * layout.bytes_per_slot
+    two = clip[0][1].copy()
+    two.flat[:9] = np.arange(2, 11)
+    with pytest.raises(InputError, match=r'holds 1 frames.* = 1620 positions'):
+        tracker.add_reference(clip[0][0], two)
+    assert tracker.targets == {1: 'target 1'}
+    with pytest.raises(InputError, match='at least 2 are needed'):
+        make_tracker(max_megabytes=1.0)
+    with pytest.raises(InputError, match='the device has'):
+        make_tracker(max_frames=4096, max_targets=254, input_size=4096)
+
+
+def test_a_replaced_target_reads_nothing_of_what_it_was(clip):
+    tracker, fresh = make_tracker(), make_tracker()
+    other = np.zeros_like(clip[0][1])
+    other[10:60, 10:60] = 1
+    tracker.add_reference(clip[0][0], clip[0][1], {1: 'cup'})
+    tracker.step(clip[1][0], stamp_ns=1)
+    for each in (tracker, fresh):
+        each.add_reference(clip[2][0], other, {1: 'corner'}, stamp_ns=2, replace_known=True)
+    assert len(tracker.bank.references()) == 1
+    answers = [each.step(clip[3][0], stamp_ns=3) for each in (tracker, fresh)]
+    assert np.array_equal(answers[0].label_map, answers[1].label_map)
+    assert answers[0].targets[0].label == 'corner'
+
+
+def test_a_correction_adds_a_reference(clip):
+    tracker = make_tracker(max_frames=3)
+    for time in (0, 2):
+        tracker.add_reference(clip[time][0], clip[time][1], stamp_ns=time)
+    assert len(tracker.bank.references()) == 2
+    with pytest.raises(InputError, match='3 references do not fit into 3'):
+        tracker.add_reference(clip[3][0], clip[3][1], stamp_ns=3)
+    tracker.add_reference(clip[3][0], clip[3][1], stamp_ns=3, replace_known=True)
+    assert [slot.stamp_ns for slot in tracker.bank.references()] == [3]
+
+
+@pytest.mark.parametrize('settings_of, kept', [
+    ({'memorize_by': 'frames', 'memorize_every': 4}, [0, 4, 8]),
+    ({'memorize_by': 'seconds', 'memorize_seconds': 3.0}, [0, 3, 6, 9]),
+    ({'memorize_by': 'novelty', 'memorize_novelty': 50.0}, [0])])
+def test_what_stays_in_memory(clip, settings_of, kept):
+    tracker = make_tracker(max_frames=16, **settings_of)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for time in range(1, 11):
+        assert tracker.step(clip[time][0], stamp_ns=time * 10 ** 9).memorized
+    tracker.settle()
+    assert [slot.stamp_ns // 10 ** 9 for slot in tracker.bank.kept_slots('camera')] == kept
 
 
 def test_a_failing_network_leaves_memory_untouched(clip):
@@ -326,7 +403,8 @@ def test_hysteresis_holds_a_state_at_the_threshold():
 @pytest.mark.parametrize('change, words', [
     ({'policy': 'lru'}, 'fifo'), ({'max_frames': 1}, '2..4096'), ({'input_size': 7}, '32..4096'),
     ({'dtype': 'int8'}, 'bfloat16'), ({'lost_below': 0.9}, 'exceeds'),
-    ({'max_targets': 255}, '1..254')])
+    ({'max_targets': 255}, '1..254'), ({'memorize_by': 'luck'}, 'novelty'),
+    ({'max_megabytes': -1}, '0..')])
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         TrackerConfig(**change)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
-    'reliability': 'reliability', 'train': 'train', 'weights': 'weights'}
+    'reliability': 'reliability', 'train': 'train', 'memory': 'memory', 'weights': 'weights'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -15,6 +15,7 @@ _SUMMARIES = {
     'eval': 'measure J&F, robustness and calibration on a benchmark',
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
     'train': 'train stm_lite',
+    'memory': 'look into a saved memory; its references as a folder, and back',
     'weights': 'check and convert checkpoints'}
 
 

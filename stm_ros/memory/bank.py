@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import Policy
+from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.reading import Reading
@@ -19,35 +22,11 @@ USAGE_DECAY = 0.95
 
 
 @dataclass(frozen=True)
-class BankLayout:
-    """The size of a bank: slots, targets and positions a slot, and the channels of the network.
-
-    shares_key: one key for all targets, or one for each.
-    """
-
-    slots: int
-    targets: int
-    positions: int
-    key_channels: int
-    value_channels: int
-    shares_key: bool
-    value_dtype: torch.dtype
-    key_dtype: torch.dtype
-
-    @property
-    def bytes(self) -> int:
-        """What the tensors of the bank take."""
-        key_copies = 1 if self.shares_key else self.targets
-        return self.slots * self.positions * (
-            key_copies * self.key_channels * self.key_dtype.itemsize
-            + self.targets * self.value_channels * self.value_dtype.itemsize)
-
-
-@dataclass(frozen=True)
 class NewFrame:
     """What is written: key G×Ck×h×w, value N×Cv×h×w for `targets` in the same order.
 
-    readable: those of the targets that later frames may read here.
+    readable: those of the targets that later frames may read here. descriptor: Ck float32, see
+    stm_ros.memory.descriptors. source: of a reference, what it was given by.
     """
 
     key: Tensor
@@ -58,6 +37,8 @@ class NewFrame:
     stamp_ns: int
     confidence: float
     crops: dict[int, bytes]
+    descriptor: np.ndarray
+    source: ReferenceSource | None = None
 
 
 class MemoryBank:
@@ -74,32 +55,42 @@ class MemoryBank:
         self.slots: list[Slot | None] = [None] * layout.slots
         self.columns: dict[int, int] = {}
         self._order = 0
-        self._allocate()
+        self.keys, self.values = self._allocate(layout)
 
-    def _allocate(self) -> None:
-        layout = self.layout
+    def _allocate(self, layout: BankLayout) -> tuple[Tensor, Tensor]:
         groups, per_group = (1, layout.targets) if layout.shares_key else (layout.targets, 1)
         place = (groups, layout.slots, layout.positions)
-        self.keys = torch.zeros(*place, layout.key_channels, dtype=layout.key_dtype,
-                                device=self.device)
-        self.values = torch.zeros(*place, per_group, layout.value_channels,
-                                  dtype=layout.value_dtype, device=self.device)
+        return (torch.zeros(*place, layout.key_channels, dtype=layout.key_dtype,
+                            device=self.device),
+                torch.zeros(*place, per_group, layout.value_channels, dtype=layout.value_dtype,
+                            device=self.device))
 
     def resize(self, layout: BankLayout) -> None:
-        """Move everything held into tensors of a larger layout.
+        """Move to tensors of another layout; where slots get fewer, the policy gives frames up.
 
-        :raises ValueError: where the new layout is smaller in anything.
+        :raises InputError: where what is pinned does not fit into the new layout.
         """
-        old, old_keys, old_values = self.layout, self.keys, self.values
-        if (layout.slots < old.slots or layout.targets < old.targets
-                or layout.positions < old.positions):
-            raise ValueError(f'a bank can only grow: {old} to {layout}')
-        self.layout = layout
-        self.slots += [None] * (layout.slots - old.slots)
-        self._allocate()
-        place = tuple(slice(size) for size in old_keys.shape[:3])
-        self.keys[place] = old_keys
-        self.values[place][:, :, :, :old_values.shape[3]] = old_values
+        self._check_pinned_room(layout.slots, len(self.references()))
+        held = [index for index, slot in enumerate(self.slots) if slot is not None]
+        positions = max((self.slot(index).positions for index in held), default=0)
+        if layout.targets < len(self.columns) or layout.positions < positions:
+            raise InputError(f'memory holds {len(self.columns)} targets and frames of {positions} '
+                             f'positions; a layout for {layout.targets} and {layout.positions} is '
+                             'too small')
+        keys, values = self._allocate(layout)
+        while len(held) > layout.slots:
+            held.remove(self._give_up())
+        places = held if layout.slots >= self.layout.slots else range(len(held))
+        slots: list[Slot | None] = [None] * layout.slots
+        shared = min(self.values.shape[3], values.shape[3])
+        groups = min(self.keys.shape[0], keys.shape[0])
+        positions = min(self.layout.positions, layout.positions)
+        for old, new in zip(held, places, strict=True):
+            keys[:groups, new, :positions] = self.keys[:groups, old, :positions]
+            values[:groups, new, :positions, :shared] = (
+                self.values[:groups, old, :positions, :shared])
+            slots[new] = self.slots[old]
+        self.layout, self.slots, self.keys, self.values = layout, slots, keys, values
 
     def add_target(self, target: int) -> None:
         """Give `target` a column of its own, which holds nothing yet.
@@ -125,11 +116,24 @@ class MemoryBank:
             else:
                 self.keys[column] = self.keys[last]
                 self.values[column] = self.values[last]
+        self.forget_frames_of(target)
+
+    def forget_frames_of(self, target: int) -> None:
+        """Let `target` read nothing of what is held; frames that nobody reads go."""
         for index, slot in enumerate(self.slots):
             if slot is not None and target in slot.targets:
                 left = slot.targets - {target}
                 slot.crops.pop(target, None)
                 self.slots[index] = replace(slot, targets=left) if left else None
+
+    def frees_a_slot(self, targets: Sequence[int]) -> bool:
+        """Whether forgetting the frames of `targets` leaves a reference that nobody reads."""
+        return any(slot.targets <= set(targets) for slot in self.references())
+
+    def kept_slots(self, stream: str) -> list[Slot]:
+        """References, and the frames of `stream` that stay: what a new frame is compared with."""
+        return [slot for slot in map(self.slot, self.readable_slots(stream))
+                if slot.kind != SlotKind.RECENT or slot.due]
 
     def forget_stream(self, stream: str) -> None:
         """Drop what was seen on `stream`, references excepted."""
@@ -145,18 +149,24 @@ class MemoryBank:
         self.check_reference_room()
         self._store(self._free_index(), frame, SlotKind.REFERENCE, due=False)
 
-    def check_reference_room(self) -> None:
-        """Make sure that one more reference can be pinned.
+    def check_reference_room(self, count: int = 1) -> None:
+        """Make sure that `count` more references can be pinned.
 
         :raises InputError: where it would leave no slot for anything recent.
         """
-        references = sum(slot is not None and slot.kind == SlotKind.REFERENCE
-                         for slot in self.slots)
-        spare = 1 if self.policy.keeps_recent else 0
-        if references + 1 + spare > self.layout.slots:
+        self._check_pinned_room(self.layout.slots, len(self.references()) + count)
+
+    def references(self) -> list[Slot]:
+        """The pinned slots, oldest first."""
+        found = [slot for slot in self.slots
+                 if slot is not None and slot.kind == SlotKind.REFERENCE]
+        return sorted(found, key=lambda slot: slot.order)
+
+    def _check_pinned_room(self, slots: int, references: int) -> None:
+        if references + (1 if self.policy.keeps_recent else 0) > slots:
             raise InputError(
-                f'memory has {self.layout.slots} slots and {references} references; one more '
-                'leaves no slot for the newest frame: raise max_frames or remove a target')
+                f'{references} references do not fit into {slots} memory slots, one of which is '
+                'for the newest frame: raise max_frames or max_megabytes, or remove a target')
 
     def write_recent(self, frame: NewFrame, due: bool) -> None:
         """Replace the stream's recent frame; the old one stays as memory where it was due."""
@@ -180,6 +190,10 @@ class MemoryBank:
         for index, slot in enumerate(self.slots):
             if slot is None:
                 return index
+        return self._give_up()
+
+    def _give_up(self) -> int:
+        """Free the slot of the frame that the policy gives up; its index."""
         held = [slot for slot in self.slots if slot is not None]
         candidates = [slot for slot in held if slot.kind == SlotKind.MEMORY]
         if not candidates:
@@ -208,7 +222,7 @@ class MemoryBank:
         self.slots[index] = Slot(
             kind, frame.stream, frame.stamp_ns, frame.confidence, self._order,
             (frame.key.shape[2], frame.key.shape[3]), frame.readable,
-            key.float().mean((0, 1)).cpu().numpy(), dict(frame.crops), due=due)
+            frame.descriptor, dict(frame.crops), due=due, source=frame.source)
 
     def continue_order(self, order: int) -> None:
         """Count writes on from `order`, as a snapshot left them."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
 from stm_ros.memory.snapshot import SnapshotError
@@ -23,9 +24,12 @@ def export_bank(bank: MemoryBank) -> tuple[dict[str, Tensor], dict[str, Any]]:
             continue
         tensors[f'key.{index}'] = bank.keys_of([index])[0].clone()
         tensors[f'value.{index}'] = bank.values_of([index])[0].clone()
+        tensors[f'descriptor.{index}'] = torch.from_numpy(slot.descriptor)
         for target, jpeg in slot.crops.items():
-            tensors[f'crop.{index}.{target}'] = torch.from_numpy(
-                np.frombuffer(jpeg, np.uint8).copy())
+            tensors[f'crop.{index}.{target}'] = _bytes_tensor(jpeg)
+        if slot.source is not None:
+            tensors[f'image.{index}'] = _bytes_tensor(slot.source.image_png)
+            tensors[f'mask.{index}'] = _bytes_tensor(slot.source.mask_png)
         rows.append({
             'index': index, 'kind': slot.kind.value, 'stream': slot.stream,
             'stamp_ns': slot.stamp_ns, 'confidence': slot.confidence, 'order': slot.order,
@@ -61,7 +65,14 @@ def _slot(row: dict[str, Any], tensors: dict[str, Tensor]) -> Slot:
     index = row['index']
     crops = {target: tensors[name].numpy().tobytes() for target in row['targets']
              if (name := f'crop.{index}.{target}') in tensors}
-    descriptor = tensors[f'key.{index}'].float().mean((0, 1)).numpy()
+    source = None
+    if f'image.{index}' in tensors:
+        source = ReferenceSource(tensors[f'image.{index}'].numpy().tobytes(),
+                                 tensors[f'mask.{index}'].numpy().tobytes())
     return Slot(SlotKind(row['kind']), row['stream'], row['stamp_ns'], row['confidence'],
-                row['order'], tuple(row['grid']), frozenset(row['targets']), descriptor, crops,
-                row['usage'], row['due'])
+                row['order'], tuple(row['grid']), frozenset(row['targets']),
+                tensors[f'descriptor.{index}'].numpy(), crops, row['usage'], row['due'], source)
+
+
+def _bytes_tensor(content: bytes) -> Tensor:
+    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())

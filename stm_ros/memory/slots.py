@@ -16,14 +16,24 @@ class SlotKind(str, Enum):
     MEMORY = 'memory'
 
 
+@dataclass(frozen=True)
+class ReferenceSource:
+    """The image and label map that a reference was given by, as PNG bytes: exact, and small."""
+
+    image_png: bytes
+    mask_png: bytes
+
+
 @dataclass
 class Slot:
     """One memory frame.
 
     order: counts writes, so that the oldest is the smallest. grid: height and width in positions.
     targets: ids that can be read here. usage: attention mass received, decayed.
-    descriptor: Ck float32, the mean key, for telling frames apart. crops: JPEG bytes by id.
+    descriptor: Ck float32, what its targets look like, see stm_ros.memory.descriptors.
+    crops: JPEG bytes by id.
     due: whether the schedule wants this frame kept when a newer one arrives.
+    source: of a reference, what it was given by.
     """
 
     kind: SlotKind
@@ -37,6 +47,7 @@ class Slot:
     crops: dict[int, bytes] = field(default_factory=dict)
     usage: float = 0.0
     due: bool = False
+    source: ReferenceSource | None = None
 
     @property
     def positions(self) -> int:

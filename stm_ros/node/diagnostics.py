@@ -35,7 +35,8 @@ def _memory_status(node_name: str, recovery: Recovery) -> DiagnosticStatus:
         'memory bytes': str(bank.layout.bytes),
         'targets': f'{len(tracker.labels)} of {bank.layout.targets}',
         'jumps back in time': str(tracker.time_jumps),
-        'reduced for lack of device memory': '; '.join(reductions)}
+        'reduced for lack of device memory': '; '.join(reductions),
+        'notes': '; '.join(list(tracker.notes))}
     level = DiagnosticStatus.OK
     message = f'{used} of {bank.layout.slots} memory frames, {len(tracker.labels)} targets'
     if reductions:

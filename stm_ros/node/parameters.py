@@ -11,6 +11,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from stm_ros.memory.policy import POLICIES
+from stm_ros.memory.schedule import SCHEDULES
 from stm_ros.networks.checkpoints import NETWORKS
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.config import DTYPES
@@ -50,17 +51,27 @@ PARAMETERS = (
               'CompressedImage on <image>/compressed', choices=('raw', 'compressed')),
     Parameter('input_size', _DEFAULTS.input_size, 'shorter side in pixels that the network sees; '
               '0 leaves images as they are', low=0, high=4096),
-    Parameter('max_targets', _DEFAULTS.max_targets, 'targets that memory is sized for',
-              low=1, high=254),
+    Parameter('max_targets', _DEFAULTS.max_targets, 'targets that memory is sized for at first; it '
+              'grows when more are shown', low=1, high=254),
     Parameter('history_frames', 30, 'newest frames kept of each stream, for references by stamp',
               low=1, high=1000),
     Parameter('snapshot_dir', '~/.ros/stm_ros', 'folder of saved memories'),
     Parameter('memory.max_frames', _DEFAULTS.max_frames, 'slots of memory, references and newest '
               'frames included', low=2, high=4096),
+    Parameter('memory.max_megabytes', _DEFAULTS.max_megabytes, 'what these slots may take, in '
+              'millions of bytes on the device; the smaller of both limits counts, 0 for none of '
+              'this kind', low=0.0, high=1e6),
     Parameter('memory.policy', _DEFAULTS.policy, 'which frame goes when memory is full',
               choices=tuple(sorted(POLICIES))),
-    Parameter('memory.memorize_every', _DEFAULTS.memorize_every, 'every Nth frame of a stream is '
-              'kept', fixed=False, low=1, high=1_000_000),
+    Parameter('memory.memorize_by', _DEFAULTS.memorize_by, 'what decides which frames are kept '
+              'when they are no longer the newest', fixed=False, choices=SCHEDULES),
+    Parameter('memory.memorize_every', _DEFAULTS.memorize_every, 'by frames: every Nth frame of a '
+              'stream is kept', fixed=False, low=1, high=1_000_000),
+    Parameter('memory.memorize_seconds', _DEFAULTS.memorize_seconds, 'by seconds: one in so many '
+              'is kept', fixed=False, low=0.0, high=1e6),
+    Parameter('memory.memorize_novelty', _DEFAULTS.memorize_novelty, 'by novelty: kept if the '
+              'targets look at least this different from all that is held, relative',
+              fixed=False, low=0.0, high=100.0),
     Parameter('memory.top_k', _DEFAULTS.top_k, 'memory positions read by each query position; 0 '
               'for all', low=0, high=1_000_000),
     Parameter('memory.memorize_above', _DEFAULTS.memorize_above, 'confidence that a frame needs '
@@ -79,8 +90,10 @@ PARAMETERS = (
               low=0.1, high=60.0))
 _TRACKER_FIELDS = {
     'input_size': 'input_size', 'max_targets': 'max_targets', 'dtype': 'dtype',
-    'memory.max_frames': 'max_frames', 'memory.policy': 'policy',
-    'memory.memorize_every': 'memorize_every', 'memory.top_k': 'top_k',
+    'memory.max_frames': 'max_frames', 'memory.max_megabytes': 'max_megabytes',
+    'memory.policy': 'policy', 'memory.memorize_by': 'memorize_by',
+    'memory.memorize_every': 'memorize_every', 'memory.memorize_seconds': 'memorize_seconds',
+    'memory.memorize_novelty': 'memorize_novelty', 'memory.top_k': 'top_k',
     'memory.memorize_above': 'memorize_above',
     'confidence.uncertain_below': 'uncertain_below', 'confidence.lost_below': 'lost_below',
     'confidence.hysteresis': 'hysteresis'}

@@ -19,6 +19,8 @@ from stm_ros.node.messages import memory_message
 from stm_ros.node.messages import targets_message
 from stm_ros.node.streams import CameraStream
 from stm_ros.tracking import Tracker
+from stm_ros.tracking.library import export_references
+from stm_ros.tracking.library import import_references
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
@@ -60,7 +62,8 @@ class Requests:
         if request.mask.height * request.mask.width == 0:
             raise InputError('the mask is empty: it has no pixels')
         label_map = read_label_map(mask_of(request.mask), self._target_id(request.target_id))
-        ids = self._add(reference, label_map, self._labels(request, label_map), stream)
+        ids = self._add(reference, label_map, self._labels(request, label_map), stream,
+                        request.replace)
         response.success = True
         response.target_ids = list(ids)
         response.message = f'memorised target {", ".join(map(str, ids))}'
@@ -74,7 +77,7 @@ class Requests:
         mask = _prompted_mask(reference.pixels, request)
         label_map = np.where(mask, target, 0).astype(np.uint8)
         labels = {target: request.label} if request.label else {}
-        ids = self._add(reference, label_map, labels, stream)
+        ids = self._add(reference, label_map, labels, stream, request.replace)
         response.success = True
         response.target_ids = list(ids)
         response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
@@ -108,25 +111,35 @@ class Requests:
         return response
 
     def save_memory(self, request: Any, response: Any) -> Any:
-        """Write memory to a file in the snapshot folder."""
-        path = self._snapshot_path(request.name)
+        """Write memory to a file, or references to a folder, in the snapshot folder."""
+        path = self._snapshot_path(request.name, '' if request.references_only else
+                                   SNAPSHOT_SUFFIX)
         try:
             self.snapshot_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f'cannot make the folder {self.snapshot_dir}: '
                              f'{error.strerror}') from error
-        self.tracker.save(path)
+        if request.references_only:
+            count = export_references(self.tracker, path)
+            response.message = f'{count} references in {path}'
+        else:
+            self.tracker.save(path)
+            response.message = str(path)
         response.success = True
-        response.message = str(path)
         return response
 
     def load_memory(self, request: Any, response: Any) -> Any:
-        """Go on from a file in the snapshot folder."""
-        path = self._snapshot_path(request.name)
-        self.tracker.load(path)
+        """Go on from a file, or add the references of a folder, in the snapshot folder."""
+        if request.references_only:
+            path = self._snapshot_path(request.name, '')
+            ids = import_references(self.tracker, path, set(self.streams))
+            response.message = f'added references of {len(ids)} targets from {path}'
+        else:
+            path = self._snapshot_path(request.name, SNAPSHOT_SUFFIX)
+            self.tracker.load(path)
+            response.message = f'loaded {len(self.tracker.targets)} targets from {path}'
         response.success = True
         response.target_ids = list(self.tracker.targets)
-        response.message = f'loaded {len(self.tracker.targets)} targets from {path}'
         return response
 
     def reset(self, request: Any, response: Any) -> Any:
@@ -180,17 +193,17 @@ class Requests:
         return labels
 
     def _add(self, reference: _ReferenceImage, label_map: np.ndarray, labels: dict[int, str],
-             stream: str) -> tuple[int, ...]:
+             stream: str, replace: bool) -> tuple[int, ...]:
         return self.tracker.add_reference(
             reference.pixels, label_map, labels, stream, nanoseconds(reference.header.stamp),
-            place_hint=reference.is_current)
+            place_hint=reference.is_current, replace_known=replace)
 
-    def _snapshot_path(self, name: str) -> Path:
+    def _snapshot_path(self, name: str, suffix: str) -> Path:
         stem = name.removesuffix(SNAPSHOT_SUFFIX)
         if not stem or stem.startswith('.') or '/' in stem or '\\' in stem or '\0' in stem:
             raise InputError(f'snapshot name {name!r} is refused: a plain file name without '
                              'folders, not starting with a dot, is accepted')
-        file_name = stem + SNAPSHOT_SUFFIX
+        file_name = stem + suffix
         if len(file_name.encode()) > _MAX_NAME_BYTES:
             raise InputError(f'the snapshot name has {len(file_name.encode())} bytes; at most '
                              f'{_MAX_NAME_BYTES} are accepted')

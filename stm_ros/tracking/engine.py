@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stm_ros.memory.bank import BankLayout
 from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.layout import BankLayout
 from stm_ros.networks.aggregation import aggregate
 from stm_ros.networks.checkpoints import fingerprint
 from stm_ros.networks.interface import Memory

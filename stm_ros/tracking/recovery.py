@@ -68,9 +68,7 @@ class Recovery:
 
     def _fewer_slots(self) -> int | None:
         bank = self.tracker.bank
-        references = sum(slot is not None and slot.kind == SlotKind.REFERENCE
-                         for slot in bank.slots)
-        needed = references + (1 if bank.policy.keeps_recent else 0)
+        needed = len(bank.references()) + (1 if bank.policy.keeps_recent else 0)
         slots = max(LEAST_SLOTS, needed, bank.layout.slots // 2)
         return slots if slots < bank.layout.slots else None
 

@@ -1,8 +1,9 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The tracker: show targets once, step frame by frame, in memory that never grows."""
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import torch
 from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank
-from stm_ros.memory.bank import NewFrame
+from stm_ros.memory.budget import layout_within
+from stm_ros.memory.budget import spare_bytes
+from stm_ros.memory.descriptors import descriptor_of
+from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import POLICIES
+from stm_ros.memory.slots import ReferenceSource
 from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import Query
@@ -19,7 +24,6 @@ from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
 from stm_ros.tracking.engine import Prediction
-from stm_ros.tracking.evidence import crop_jpeg
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
 from stm_ros.tracking.reporting import LateReads
@@ -30,9 +34,13 @@ from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.tracking.targets import next_state
-from stm_ros.vision.boxes import Box
+from stm_ros.tracking.writing import PendingWrite
+from stm_ros.tracking.writing import stays
+from stm_ros.tracking.writing import worth_remembering
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import encode_png
+from stm_ros.vision.masks import MAX_TARGET_ID
 from stm_ros.vision.masks import check_image
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
@@ -41,23 +49,9 @@ from stm_ros.vision.prepare import geometry_for
 from stm_ros.vision.prepare import prepare_masks
 from stm_ros.vision.prepare import restore_logits
 
+MAX_NOTES = 16
 _WIDEST_EXPECTED = 16 / 9
-
-
-@dataclass(frozen=True)
-class _PendingWrite:
-    """A frame that has been answered and is still to be memorised."""
-
-    query: Query
-    image: np.ndarray
-    masks: Tensor
-    targets: list[int]
-    readable: frozenset[int]
-    boxes: dict[int, Box]
-    stream: str
-    stamp_ns: int
-    confidence: float
-    due: bool
+_TARGETS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,9 @@ class Tracker:
         self.streams: dict[str, StreamState] = {}
         self.time_jumps = 0
         self.moves = 0
-        self._pending: _PendingWrite | None = None
+        #: what changed by itself and people should hear of, newest last
+        self.notes: deque[str] = deque(maxlen=MAX_NOTES)
+        self._pending: PendingWrite | None = None
         self.bank = self._empty_bank(self._expected_positions())
 
     @classmethod
@@ -126,15 +122,17 @@ class Tracker:
     @torch.inference_mode()
     def add_reference(self, image: np.ndarray, label_map: np.ndarray,
                       labels: dict[int, str] | None = None, stream: str = 'camera',
-                      stamp_ns: int = 0, place_hint: bool = True) -> tuple[int, ...]:
+                      stamp_ns: int = 0, place_hint: bool = True,
+                      replace_known: bool = False) -> tuple[int, ...]:
         """Memorise the targets of an image, jointly, for ever; returns their ids.
 
-        An id that is tracked already gets a further reference.
+        An id that is tracked already gets a further reference: a correction.
 
         :param image: H×W×3 uint8 RGB.
         :param label_map: H×W uint8, target ids 1..254; 0 background, 255 ignored.
         :param labels: names of targets, for people; the default is 'target <id>'.
         :param place_hint: whether the masks also say where the targets are now on `stream`.
+        :param replace_known: forget what was known of these targets before.
         :raises InputError: for a bad image or mask, or where memory has no room; nothing is
             changed then.
         """
@@ -143,13 +141,9 @@ class Tracker:
         ids = [int(i) for i in np.unique(cleaned) if i]
         for target in labels or {}:
             check_target_id(target)
-        new = [target for target in ids if target not in self.labels]
-        room = self.bank.layout.targets - len(self.labels)
-        if len(new) > room:
-            raise InputError(f'{len(new)} new targets and memory is sized for '
-                             f'{self.bank.layout.targets}, {len(self.labels)} of which are '
-                             'taken: raise max_targets or remove some')
-        self.bank.check_reference_room()
+        known = [target for target in ids if target in self.labels]
+        frees_a_slot = replace_known and self.bank.frees_a_slot(known)
+        self.check_room(0 if frees_a_slot else 1, ids)
         state = self._stream(stream)
         self.settle()
         geometry = self._geometry(image)
@@ -157,10 +151,13 @@ class Tracker:
         masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
-        pending = _PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
-                                1.0, due=False)
+        pending = PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
+                               1.0, due=False, descriptor=descriptor_of(query.key, masks))
+        source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
-        frame = self._new_frame(pending)
+        frame = pending.encode(self.engine, self.config.evidence_size, source)
+        for target in known if replace_known else ():
+            self.bank.forget_frames_of(target)
         for target in ids:
             self.bank.add_target(target)
             self.labels[target] = (labels or {}).get(
@@ -248,7 +245,8 @@ class Tracker:
         pending, self._pending = self._pending, None
         if pending is not None:
             self.moves += 1
-            self.bank.write_recent(self._new_frame(pending), pending.due)
+            self.bank.write_recent(pending.encode(self.engine, self.config.evidence_size),
+                                   pending.due)
 
     @torch.inference_mode()
     def remove_target(self, target_id: int) -> None:
@@ -296,8 +294,35 @@ class Tracker:
         self.bank, self.labels, self.streams = bank, content.labels, content.streams
 
     def _empty_bank(self, positions: int) -> MemoryBank:
-        layout = self.engine.layout(self.config.max_frames, self.config.max_targets, positions)
-        return MemoryBank(layout, self.policy, self.device)
+        return MemoryBank(self._plan(self.config.max_targets, positions), self.policy, self.device)
+
+    def _plan(self, targets: int, positions: int, held: int = 0) -> BankLayout:
+        """The layout for so many targets and positions; `held` bytes are given up for it."""
+        layout = self.engine.layout(self.config.max_frames, targets, positions)
+        spare = spare_bytes(self.device)
+        return layout_within(layout, self.config.max_megabytes,
+                             None if spare is None else spare + held)
+
+    def check_room(self, references: int, ids: Iterable[int]) -> None:
+        """Make sure that so many more references fit, enlarging memory for new targets.
+
+        :param ids: of the targets that they show; those not tracked yet need room.
+        :raises InputError: where there are too many; nothing is changed then.
+        """
+        self.bank.check_reference_room(references)
+        targets = len(self.labels.keys() | set(ids))
+        if targets <= self.bank.layout.targets:
+            return
+        if targets > MAX_TARGET_ID:
+            raise InputError(f'{targets} targets; {MAX_TARGET_ID} can be told apart')
+        wanted = min(MAX_TARGET_ID, -(-targets // _TARGETS_AT_A_TIME) * _TARGETS_AT_A_TIME)
+        self._enlarge(wanted, self.bank.layout.positions)
+
+    def _enlarge(self, targets: int, positions: int) -> None:
+        layout = self._plan(targets, positions, self.bank.layout.bytes)
+        self.bank.resize(layout)
+        self.notes.append(f'memory enlarged for {targets} targets and {positions} positions: '
+                          f'{layout.slots} frames, {layout.bytes / 1e6:.0f} MB')
 
     def _expected_positions(self) -> int:
         """Positions of a wide image at input_size; a larger one makes the bank grow once."""
@@ -310,7 +335,7 @@ class Tracker:
         geometry = geometry_for((image.shape[0], image.shape[1]), self.config.input_size, stride)
         positions = (geometry.padded[0] // stride) * (geometry.padded[1] // stride)
         if positions > self.bank.layout.positions:
-            self.bank.resize(replace(self.bank.layout, positions=positions))
+            self._enlarge(self.bank.layout.targets, positions)
         return geometry
 
     def _stream(self, name: str) -> StreamState:
@@ -359,32 +384,22 @@ class Tracker:
         return label_map, tuple(results)
 
     def _plan_write(self, image: np.ndarray, look: _Look, state: StreamState, stream: str,
-                    stamp: int) -> _PendingWrite | None:
+                    stamp: int) -> PendingWrite | None:
         """What of this frame is to be remembered: only targets whose confidence earns it."""
-        policy = self.policy
-        earned = [target for target in look.targets
-                  if policy.writes_always or (
-                      target.state == TargetState.TRACKING
-                      and target.confidence >= self.config.memorize_above)]
-        if not policy.keeps_recent or not earned:
+        earned = worth_remembering(look.targets, self.bank, self.config)
+        if not earned:
             return None
         masks = look.prediction.soft_masks
-        if not policy.writes_always:
+        if not self.policy.writes_always:
             kept = [float(target not in look.lost) for target in look.order]
             masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
-        return _PendingWrite(
+        descriptor = descriptor_of(look.query.key, masks)
+        return PendingWrite(
             look.query, image, masks, look.order, frozenset(target.id for target in earned),
             {target.id: target.box for target in earned if target.box is not None},
             stream, stamp, float(np.mean([target.confidence for target in earned])),
-            due=state.frames % self.config.memorize_every == 0)
+            stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor)
 
     def _remember_places(self, state: StreamState, look: _Look) -> None:
         masks = zip(look.order, look.prediction.soft_masks, strict=True)
         state.masks = {target: mask for target, mask in masks if target not in look.lost}
-
-    def _new_frame(self, pending: _PendingWrite) -> NewFrame:
-        memory = self.engine.memorize(pending.query, pending.masks)
-        crops = {target: crop_jpeg(pending.image, box, self.config.evidence_size)
-                 for target, box in pending.boxes.items()}
-        return NewFrame(memory.key, memory.value, pending.targets, pending.readable,
-                        pending.stream, pending.stamp_ns, pending.confidence, crops)

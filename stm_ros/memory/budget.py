@@ -1,0 +1,58 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""How many memory frames fit: a budget in frames or in megabytes, and what the device has free."""
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stm_ros.memory.layout import BankLayout
+from stm_ros.vision.errors import InputError
+
+MEGABYTE = 10 ** 6
+MIN_SLOTS = 2
+
+
+def layout_within(layout: BankLayout, max_megabytes: float, spare_bytes: int | None = None
+                  ) -> BankLayout:
+    """The layout with as many of its slots as fit.
+
+    :param max_megabytes: at most this many are used, in 10⁶ bytes; 0 for as many as `layout` has.
+    :param spare_bytes: what the device can still give, None where that is not known.
+    :raises InputError: with the arithmetic, where not even two slots fit into the budget, or the
+        result does not fit into the device.
+    """
+    if max_megabytes:
+        slots = min(layout.slots, int(max_megabytes * MEGABYTE) // layout.bytes_per_slot)
+        if slots < MIN_SLOTS:
+            raise InputError(
+                f'a memory of {max_megabytes:g} MB holds {slots} frames, at least {MIN_SLOTS} '
+                f'are needed: {arithmetic(layout)}')
+        layout = replace(layout, slots=slots)
+    if spare_bytes is not None and layout.bytes > spare_bytes:
+        raise InputError(
+            f'memory of {layout.slots} frames takes {layout.bytes / MEGABYTE:.0f} MB and the '
+            f'device has {spare_bytes / MEGABYTE:.0f} MB: {arithmetic(layout)}; lower '
+            'max_frames, max_targets or input_size')
+    return layout
+
+
+def arithmetic(layout: BankLayout) -> str:
+    """How a frame's size comes about, for people."""
+    copies = '' if layout.shares_key else f'{layout.targets} targets × '
+    return (f'one frame takes {layout.bytes_per_slot / MEGABYTE:.2f} MB = {layout.positions} '
+            f'positions × ({copies}{layout.key_channels} key channels × '
+            f'{layout.key_dtype.itemsize} bytes + {layout.targets} targets × '
+            f'{layout.value_channels} value channels × {layout.value_dtype.itemsize} bytes)')
+
+
+def spare_bytes(device: torch.device) -> int | None:
+    """Bytes that `device` can still give, None where nobody knows."""
+    if device.type == 'cuda':
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path('/proc/meminfo').read_text().splitlines()
+    except OSError:
+        return None
+    kilobytes = {line.split(':')[0]: line.split()[1] for line in lines if ':' in line}
+    return 1024 * int(kilobytes['MemAvailable']) if 'MemAvailable' in kilobytes else None

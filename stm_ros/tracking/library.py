@@ -1,0 +1,113 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""References as a folder that a person can read and edit: a library of known objects.
+
+One folder a reference: `image.png`, `mask.png` (ids in a palette) and `reference.json` with the
+stream, the stamp and the labels by id.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
+
+from stm_ros.memory.snapshot import SnapshotError
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import decode_png
+from stm_ros.vision.image_files import read_image
+from stm_ros.vision.image_files import read_mask
+from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.masks import check_label_map
+from stm_ros.vision.masks import check_target_id
+
+if TYPE_CHECKING:
+    from stm_ros.tracking.tracker import Tracker
+
+IMAGE, MASK, TABLE = 'image.png', 'mask.png', 'reference.json'
+
+
+@dataclass(frozen=True)
+class KnownReference:
+    """A reference as read from a folder: image H×W×3 uint8 RGB, label map H×W uint8."""
+
+    image: np.ndarray
+    label_map: np.ndarray
+    labels: dict[int, str]
+    stream: str
+    stamp_ns: int
+
+
+def export_references(tracker: Tracker, folder: Path) -> int:
+    """Write every reference of `tracker` into `folder`, which must not exist or be empty.
+
+    :raises SnapshotError: where it is not, or cannot be written. Returns how many were written.
+    """
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise SnapshotError(f'{folder} is not empty; name a new folder')
+        written = 0
+        for slot in tracker.bank.references():
+            assert slot.source is not None
+            place = folder / f'reference_{written:03d}'
+            place.mkdir(parents=True)
+            (place / IMAGE).write_bytes(slot.source.image_png)
+            mask = decode_png(slot.source.mask_png)
+            # what has been removed since is not in the library either
+            write_label_map(place / MASK, np.where(np.isin(mask, sorted(slot.targets)), mask, 0))
+            table = {'stream': slot.stream, 'stamp_ns': slot.stamp_ns, 'labels': {
+                str(target): tracker.labels[target] for target in sorted(slot.targets)}}
+            (place / TABLE).write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
+            written += 1
+    except OSError as error:
+        raise SnapshotError(f'cannot write references to {folder}: {error.strerror}') from error
+    return written
+
+
+def read_references(folder: Path) -> list[KnownReference]:
+    """Read every reference below `folder`, in order of name.
+
+    :raises InputError: naming the file, where one is missing or cannot be used.
+    """
+    places = sorted(path.parent for path in folder.glob(f'*/{TABLE}'))
+    if not places:
+        raise InputError(f'{folder} holds no folders with {IMAGE}, {MASK} and {TABLE}')
+    return [_read_reference(place) for place in places]
+
+
+def import_references(tracker: Tracker, folder: Path, streams: Collection[str] = ()
+                      ) -> tuple[int, ...]:
+    """Add every reference of `folder` to `tracker`, which may hold others; the ids it shows.
+
+    All files are read before anything is changed.
+
+    :param streams: those that there are; a reference of another one counts for the first.
+    :raises InputError: where a file cannot be used, or memory has no room for all of them.
+    """
+    known = read_references(folder)
+    ids = {int(target) for reference in known for target in np.unique(reference.label_map)}
+    tracker.check_room(len(known), ids - {0})
+    for reference in known:
+        stream = reference.stream
+        if streams and stream not in streams:
+            stream = sorted(streams)[0]
+        tracker.add_reference(reference.image, reference.label_map, reference.labels,
+                              stream, reference.stamp_ns, place_hint=False)
+    return tuple(sorted(ids - {0}))
+
+
+def _read_reference(place: Path) -> KnownReference:
+    image, mask = read_image(place / IMAGE), read_mask(place / MASK)
+    try:
+        table: dict[str, Any] = json.loads((place / TABLE).read_text())
+        labels = {check_target_id(int(target)): str(label)
+                  for target, label in table.get('labels', {}).items()}
+        stream, stamp = str(table.get('stream', 'camera')), int(table.get('stamp_ns', 0))
+        label_map = check_label_map(mask, image.shape)
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f'{place} cannot be used: {error}') from error
+    return KnownReference(image, label_map, labels, stream, stamp)
