@@ -141,9 +141,9 @@ def test_removing_a_target_leaves_the_others_as_they_were(shares_key):
     value = bank.values_of([0])[0]
     by_target = value[0].permute(1, 0, 2) if shares_key else value[:, :, 0]
     assert [part.unique().tolist() for part in by_target] == [[305], [205]]
-    assert bank.validity([0]).tolist() == [[True], [True]]
+    assert bank.readable([0]) == [[True], [True]]
     bank.add_target(1)
-    assert bank.validity([0]).tolist() == [[True], [True], [False]]
+    assert bank.readable([0]) == [[True], [True], [False]]
 
 
 def test_a_stream_reads_references_and_its_own_frames_only():
@@ -197,10 +197,10 @@ def test_novelty_is_zero_for_what_is_known_and_does_not_depend_on_order(known):
 def test_a_descriptor_is_of_what_the_masks_cover():
     key = torch.zeros(1, 2, 2, 2)
     key[0, :, 0, 0] = torch.tensor([3.0, 5.0])
-    mask = torch.zeros(1, 32, 32)
-    mask[0, :16, :16] = 1
-    assert np.allclose(descriptor_of(key, mask), [3, 5], atol=1e-4)
-    assert np.allclose(descriptor_of(key, mask * 0), [0.75, 1.25])
+    cells = torch.zeros(1, 2, 2)
+    cells[0, 0, 0] = 1
+    assert np.allclose(descriptor_of(key, cells), [3, 5], atol=1e-4)
+    assert np.allclose(descriptor_of(key, cells * 0), [0.75, 1.25])
 
 
 @pytest.mark.parametrize('shares_key', [True, False])

@@ -3,11 +3,15 @@
 """The networks: parity with the official code, symmetries, aggregation, devices."""
 import json
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
+from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.bank import NewFrame
+from stm_ros.memory.policy import POLICIES
 from stm_ros.networks.aggregation import aggregate
 from stm_ros.networks.interface import others_of
 from stm_ros.networks.interface import probabilities_of
@@ -16,6 +20,8 @@ from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
+from stm_ros.tracking.engine import Engine
+from stm_ros.tracking.regions import Region
 from stm_ros.vision.prepare import geometry_for
 
 
@@ -115,9 +121,9 @@ def lite_logits(network: STMLite, image: torch.Tensor, masks: torch.Tensor) -> t
     memory = network.encode_memory(query, masks)
     key = memory.key.flatten(2).transpose(1, 2)
     value = memory.value.flatten(2).permute(2, 0, 1)[None]
-    reading = read_memory(key, [key], [value], network.similarity)
-    height, width = query.key.shape[2:]
-    readout = reading.readout[0].permute(1, 2, 0).unflatten(2, (height, width))
+    readings = read_memory(key, [key], [value], network.similarity)
+    readout = torch.cat([reading.readout for reading in readings]).transpose(1, 2)
+    readout = readout.unflatten(2, query.key.shape[2:])
     return network.decode(query, readout, masks).logits
 
 
@@ -145,27 +151,29 @@ def test_logits_are_enlarged_with_pixel_centres_aligned():
 
 
 @pytest.mark.parametrize('kind', [STM, STMLite])
-def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind):
+@pytest.mark.parametrize('top_k', [0, 5])
+def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
     """Where there is no GPU, `meta` stands for one: mixing it with the CPU is an error."""
-    with torch.device('meta'), torch.no_grad():
-        network = kind().eval()
-        image, masks = torch.empty(1, 3, 64, 96), torch.empty(2, 64, 96)
+    meta = torch.device('meta')
     with pytest.raises(RuntimeError, match='device'):
-        masks.add(torch.zeros(2, 64, 96))
-    with torch.no_grad():
-        query = network.encode_query(image)
-        memory = network.encode_memory(query, masks)
-        groups = memory.key.shape[0]
-        key = memory.key.flatten(2).transpose(1, 2)
-        value = memory.value.flatten(2).transpose(1, 2)
-        value = value[:, :, None] if groups > 1 else value.transpose(0, 1)[None]
-        asked = query.key.flatten(2).transpose(1, 2).expand(groups, -1, -1)
-        for top_k in (0, 5):
-            reading = read_memory(asked, [key, key], [value, value], network.similarity,
-                                  top_k=top_k)
-            readout = reading.readout.transpose(1, 2).reshape(2, -1, 4, 6)
-            decoded = network.decode(query, readout, masks)
-            network.assess(decoded, reading.peak.reshape(2, 4, 6))
-            logits = aggregate(probabilities_of(decoded.logits, (64, 96)),
-                               network.minimum_channels)
-            assert {x.device.type for x in (*reading, logits)} == {'meta'}
+        torch.empty(2, device=meta).add(torch.zeros(2))
+    config = TrackerConfig(dtype='float32', top_k=top_k)
+    engine = Engine(kind(), config, meta)
+    geometry = geometry_for((60, 90), 0, 16)
+    bank = MemoryBank(engine.layout(3, 2, 24), POLICIES['fifo'](), meta)
+    with torch.inference_mode():
+        query = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry)
+        masks = torch.zeros(2, 64, 96, device=meta)
+        memory = engine.memorize(query, masks)
+        frame = NewFrame(memory.key, memory.value, (1, 2), frozenset((1, 2)), 'camera', 0, 1.0,
+                         {}, np.zeros(engine.network.key_channels, np.float32))
+        for target in frame.targets:
+            bank.add_target(target)
+        bank.write_reference(frame)
+        bank.write_recent(frame, due=True)
+        for region in (None, Region(0, 1, 3, 5)):
+            sight = engine.look(query, geometry, bank, [0, 1], masks, [None, region])
+            for field in fields(sight):
+                assert getattr(sight, field.name).device == meta, field.name
+            assert sight.channels.shape == (60, 90) and sight.logits.shape == (3, 64, 96)
+            assert sight.mass.shape == (2, 2) and sight.confidence.shape == (2,)

@@ -14,7 +14,7 @@ from stm_ros.memory.policy import Policy
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
-from stm_ros.networks.reading import Reading
+from stm_ros.networks.reading import TargetReading
 from stm_ros.networks.reading import read_memory
 from stm_ros.vision.errors import InputError
 
@@ -244,11 +244,10 @@ class MemoryBank:
         """Target ids in the order of their columns, which is the order of what is read."""
         return sorted(self.columns, key=self.columns.__getitem__)
 
-    def validity(self, indices: Sequence[int]) -> Tensor:
-        """N×S bool: whether the target of each column may read each of the slots."""
-        rows = [[target in self.slot(index).targets for index in indices]
+    def readable(self, indices: Sequence[int]) -> list[list[bool]]:
+        """N×S: whether the target of each column may read each of the slots."""
+        return [[target in self.slot(index).targets for index in indices]
                 for target in self.target_order()]
-        return torch.tensor(rows, dtype=torch.bool, device=self.device)
 
     def keys_of(self, indices: Sequence[int]) -> list[Tensor]:
         """Views G×m×Ck of the keys in the slots, for the targets held."""
@@ -262,21 +261,22 @@ class MemoryBank:
         return [self.values[:groups, index, :self.slot(index).positions, :per_group]
                 for index in indices]
 
-    def read(self, key: Tensor, indices: Sequence[int], similarity: str, top_k: int = 0
-             ) -> Reading:
-        """Read the slots for a query key 1×Ck×h×w; see networks.reading for the result.
+    def read(self, key: Tensor, indices: Sequence[int], similarity: str, top_k: int = 0,
+             rows: Sequence[Tensor | None] | None = None) -> list[TargetReading]:
+        """Read the slots for the query positions of a key q×Ck, for each target in its order.
 
-        The result is regrouped to N targets: readout N×q×Cv as G×q×n×Cv, and so on.
+        :param rows: for each target the positions that it reads for, None for all of them.
+        :return: see networks.reading, with one group.
         """
-        query = key.flatten(2).transpose(1, 2).to(self.layout.key_dtype)
-        valid = self.validity(indices)
+        query = key[None].to(self.layout.key_dtype)
+        keys, values = self.keys_of(indices), self.values_of(indices)
+        readable = self.readable(indices)
         if self.layout.shares_key:
-            valid = valid[None]
-        else:
-            query = query.expand(len(self.columns), -1, -1)
-            valid = valid[:, None]
-        return read_memory(query, self.keys_of(indices), self.values_of(indices), similarity,
-                           valid, top_k)
+            return read_memory(query, keys, values, similarity, readable, top_k, rows)
+        rows = rows or [None] * len(readable)
+        return [read_memory(query, [k[n:n + 1] for k in keys], [v[n:n + 1] for v in values],
+                            similarity, [readable[n]], top_k, [rows[n]])[0]
+                for n in range(len(readable))]
 
     def account_usage(self, indices: Sequence[int], mass: Sequence[float]) -> None:
         """Add the attention mass that each slot received in a frame to its decayed usage."""

@@ -5,20 +5,17 @@ from collections.abc import Iterable
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional
 
 
-def descriptor_of(key: Tensor, masks: Tensor) -> np.ndarray:
+def descriptor_of(key: Tensor, cells: Tensor) -> Tensor:
     """The mean key of the positions that targets cover: Ck float32.
 
     :param key: 1×Ck×h×w.
-    :param masks: N×H×W soft masks; where they are empty, all positions count alike.
+    :param cells: N×h×w, how much of each position each target covers; where that is nothing, all
+        positions count alike.
     """
-    stride = masks.shape[-1] // key.shape[-1]
-    weight = functional.avg_pool2d(masks.amax(0)[None, None], stride).flatten().float()
-    weight = weight + 1e-6
-    flat = key.flatten(2)[0].float()
-    return ((flat @ weight) / weight.sum()).cpu().numpy()
+    weight = cells.amax(0).flatten().float() + 1e-6
+    return (key.flatten(2)[0].float() @ weight) / weight.sum()
 
 
 def novelty_of(descriptor: np.ndarray, known: Iterable[np.ndarray]) -> float | None:

@@ -10,12 +10,11 @@ from torch import Tensor
 _MASKED = float('-inf')
 
 
-class Reading(NamedTuple):
-    """What a read returns, for G key groups of n targets each and q query positions.
+class TargetReading(NamedTuple):
+    """What one target reads, for G groups and q query positions.
 
-    readout: G×q×n×Cv, the values gathered by attention.
-    slot_mass: G×n×S×q, the attention each query position pays to each slot; sums to 1 over S.
-    peak: G×n×q, the largest score over the readable positions.
+    readout: G×q×Cv, the values gathered by attention. slot_mass: G×S×q, the attention that each
+    query position pays to each slot; sums to 1 over S. peak: G×q, the largest score.
     """
 
     readout: Tensor
@@ -40,80 +39,107 @@ def scores_of(query: Tensor, key: Tensor, similarity: str) -> Tensor:
     return torch.baddbmm(squares, query, key.transpose(1, 2), beta=-scale, alpha=2 * scale)
 
 
-def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
-                similarity: str, valid: Tensor | None = None, top_k: int = 0) -> Reading:
+def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,
+                readable: Sequence[Sequence[bool]] | None = None, top_k: int = 0,
+                rows: Sequence[Tensor | None] | None = None) -> list[TargetReading]:
     """Gather the values of memory by attention, softmax over all readable memory positions.
 
     The whole matrix of attention is never held, unless `top_k` asks for a ranking: slots are
     visited one by one and merged by the sums of their exponentials, which is exact.
 
-    :param query: G×q×Ck; G is 1 where all targets share the key, else the number of targets.
+    :param query: G×q×Ck; groups have nothing to do with each other.
     :param keys: for each of S slots G×m×Ck; slots may differ in their number of positions m.
-    :param values: for each slot G×m×n×Cv, may be of lower precision than the keys.
-    :param valid: G×n×S bool, whether a target may read a slot; None for everywhere. Every
-        target needs one readable slot.
+    :param values: for each slot G×m×N×Cv for N targets, may be of lower precision than the keys.
+    :param readable: N×S, whether a target may read a slot; None for everywhere. Every target
+        needs one readable slot.
     :param top_k: keep only this many largest scores of each query position; 0 keeps all.
+    :param rows: for each target the query positions that it reads for, int64; None for all.
     """
-    if valid is None:
-        groups, _, per_group, _ = values[0].shape
-        valid = torch.ones(groups, per_group, len(keys), dtype=torch.bool, device=query.device)
+    targets = values[0].shape[2]
+    readable = readable or [[True] * len(keys)] * targets
+    rows = rows or [None] * targets
     if top_k:
-        return _read_top_k(query, keys, values, similarity, valid, top_k)
-    return _read_slotwise(query, keys, values, similarity, valid)
-
-
-def _read_slotwise(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
-                   similarity: str, valid: Tensor) -> Reading:
-    groups, positions, _ = query.shape
-    per_group, channels = values[0].shape[2:]
-    peak = query.new_full((groups, per_group, positions), _MASKED)
-    total = peak
-    gathered = query.new_zeros(groups, positions, per_group, channels)
-    evidence: list[Tensor] = []
+        return _read_top_k(query, keys, values, similarity, readable, top_k, rows)
+    readings = [_GrowingReading() for _ in range(targets)]
     for slot, (key, value) in enumerate(zip(keys, values, strict=True)):
         scores = scores_of(query, key, similarity)
-        slot_peak = scores.amax(-1)
+        peak = scores.amax(-1)
         attention = torch.softmax(scores, dim=-1)
         # the logarithm of the sum of exponentials, from the share of the largest in it
-        log_sum = slot_peak - attention.amax(-1).log()
-        local = (attention.to(value.dtype) @ value.flatten(2)).to(query.dtype)
-        hidden = ~valid[:, :, slot, None]
-        here = log_sum[:, None].masked_fill(hidden, _MASKED)
-        together = torch.logaddexp(total, here)
-        kept = _exp_of_difference(total, together).transpose(1, 2)[..., None]
-        added = _exp_of_difference(here, together).transpose(1, 2)[..., None]
-        gathered = gathered * kept + local.unflatten(2, (per_group, channels)) * added
-        peak = torch.maximum(peak, slot_peak[:, None].masked_fill(hidden, _MASKED))
-        total = together
-        evidence.append(here)
-    mass = torch.softmax(torch.stack(evidence, dim=2), dim=2)
-    return Reading(gathered, mass, peak)
+        log_sum = peak - attention.amax(-1).log()
+        attention = attention.to(value.dtype)
+        gathered = None
+        if all(row is None for row in rows):
+            gathered = (attention @ value.flatten(2)).unflatten(2, value.shape[2:])
+        for target, (reading, row) in enumerate(zip(readings, rows, strict=True)):
+            own = log_sum if row is None else log_sum[:, row]
+            if not readable[target][slot]:
+                reading.skip(own)
+                continue
+            if gathered is not None:
+                local = gathered[:, :, target]
+            else:
+                local = _pick(attention, row) @ value[:, :, target]
+            reading.add(local.to(query.dtype), own, _pick(peak, row))
+    return [reading.finished() for reading in readings]
 
 
-def _exp_of_difference(score: Tensor, total: Tensor) -> Tensor:
-    """exp(score - total), 0 where the score is masked, also where both are."""
-    masked = torch.isneginf(score)
-    return torch.exp((score - total).masked_fill(masked, 0)).masked_fill(masked, 0)
+def _pick(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else x[:, rows]
 
 
-def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
-                similarity: str, valid: Tensor, top_k: int) -> Reading:
+class _GrowingReading:
+    """A target's reading of the slots so far, normalised over these."""
+
+    def __init__(self) -> None:
+        self.readout: Tensor | None = None
+        self.log_total: Tensor | None = None
+        self.peak: Tensor | None = None
+        self.log_sums: list[Tensor] = []
+
+    def skip(self, log_sum: Tensor) -> None:
+        """Pass over a slot that the target does not read."""
+        self.log_sums.append(torch.full_like(log_sum, _MASKED))
+
+    def add(self, local: Tensor, log_sum: Tensor, peak: Tensor) -> None:
+        """Merge what a slot says by itself: readout G×q×Cv, log-sum and peak of scores G×q."""
+        self.log_sums.append(log_sum)
+        if self.readout is None or self.log_total is None or self.peak is None:
+            self.readout, self.log_total, self.peak = local, log_sum, peak
+            return
+        together = torch.logaddexp(self.log_total, log_sum)
+        kept = torch.exp(self.log_total - together)[..., None]
+        self.readout = self.readout * kept + local * torch.exp(log_sum - together)[..., None]
+        self.log_total, self.peak = together, torch.maximum(self.peak, peak)
+
+    def finished(self) -> TargetReading:
+        """The reading of all slots."""
+        if self.readout is None or self.peak is None:
+            raise ValueError('a target needs at least one memory slot that it may read')
+        mass = torch.softmax(torch.stack(self.log_sums, dim=1), dim=1)
+        return TargetReading(self.readout, mass, self.peak)
+
+
+def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,
+                readable: Sequence[Sequence[bool]], top_k: int, rows: Sequence[Tensor | None]
+                ) -> list[TargetReading]:
     """Read with the `top_k` best positions only; a target that reads fewer slots ranks its own."""
     slot_of_position = _slot_of_position([key.shape[1] for key in keys], query.device)
     scores = scores_of(query, torch.cat(list(keys), dim=1), similarity)
     value = torch.cat(list(values), dim=1)
     groups = torch.arange(query.shape[0], device=query.device)[:, None, None]
-    readouts, masses, peaks = [], [], []
-    for index in range(value.shape[2]):
-        own = scores.masked_fill(~valid[:, index, slot_of_position][:, None], _MASKED)
+    readings = []
+    for target, row in enumerate(rows):
+        readable_positions = torch.tensor(readable[target], device=query.device)[slot_of_position]
+        own = _pick(scores, row).masked_fill(~readable_positions, _MASKED)
         best, where = own.topk(min(top_k, own.shape[-1]), dim=-1)
         weights = torch.softmax(best, dim=-1)
-        picked = value[:, :, index][groups, where].to(weights.dtype)
-        readouts.append((weights[..., None, :] @ picked).squeeze(2))
-        mass = weights.new_zeros(query.shape[0], query.shape[1], len(keys))
-        masses.append(mass.scatter_add(2, slot_of_position[where], weights).transpose(1, 2))
-        peaks.append(best[..., 0])
-    return Reading(torch.stack(readouts, 2), torch.stack(masses, 1), torch.stack(peaks, 1))
+        picked = value[:, :, target][groups, where].to(weights.dtype)
+        readout = (weights[..., None, :] @ picked).squeeze(2)
+        mass = weights.new_zeros(query.shape[0], weights.shape[1], len(keys))
+        mass = mass.scatter_add(2, slot_of_position[where], weights).transpose(1, 2)
+        readings.append(TargetReading(readout, mass, best[..., 0]))
+    return readings
 
 
 def _slot_of_position(sizes: list[int], device: torch.device) -> Tensor:

@@ -74,6 +74,11 @@ PARAMETERS = (
               fixed=False, low=0.0, high=100.0),
     Parameter('memory.top_k', _DEFAULTS.top_k, 'memory positions read by each query position; 0 '
               'for all', low=0, high=1_000_000),
+    Parameter('search.full_look_every', _DEFAULTS.full_look_every, 'every Nth frame is searched as '
+              'a whole for tracked targets too; between, they are looked for around their last '
+              'place, which is quick; 1 for always', fixed=False, low=1, high=1_000_000),
+    Parameter('search.region_margin', _DEFAULTS.region_margin, 'how far around, as a share of '
+              'the box on each side', fixed=False, low=0.0, high=100.0),
     Parameter('memory.memorize_above', _DEFAULTS.memorize_above, 'confidence that a frame needs '
               'to be remembered', fixed=False, low=0.0, high=1.0),
     Parameter('confidence.uncertain_below', _DEFAULTS.uncertain_below, 'confidence under which '
@@ -95,6 +100,7 @@ _TRACKER_FIELDS = {
     'memory.memorize_every': 'memorize_every', 'memory.memorize_seconds': 'memorize_seconds',
     'memory.memorize_novelty': 'memorize_novelty', 'memory.top_k': 'top_k',
     'memory.memorize_above': 'memorize_above',
+    'search.full_look_every': 'full_look_every', 'search.region_margin': 'region_margin',
     'confidence.uncertain_below': 'uncertain_below', 'confidence.lost_below': 'lost_below',
     'confidence.hysteresis': 'hysteresis'}
 _MAX_STREAMS = 16

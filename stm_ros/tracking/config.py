@@ -28,6 +28,9 @@ class TrackerConfig:
         'seconds' or 'novelty', see stm_ros.memory.schedule.
     memorize_every, memorize_seconds, memorize_novelty: every Nth frame; one in so many seconds;
         one whose targets look this much different from what is held, relative.
+    full_look_every: every Nth frame of a stream is searched as a whole for targets that are tracked
+        too; between, these are looked for around their last place, which is quick. 1 for always.
+    region_margin: how far around, as a share of the target's box on each side.
     top_k: memory positions that each query position reads; 0 for all.
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
         ships for it, else float32. Scores and aggregation never run in half precision.
@@ -47,6 +50,8 @@ class TrackerConfig:
     memorize_every: int = 5
     memorize_seconds: float = 0.5
     memorize_novelty: float = 0.2
+    full_look_every: int = 10
+    region_margin: float = 0.75
     top_k: int = 0
     dtype: str = 'auto'
     uncertain_below: float = 0.5
@@ -66,6 +71,7 @@ class TrackerConfig:
                                 ('max_targets', 1, MAX_TARGET_ID),
                                 ('max_streams', 1, 64), ('memorize_every', 1, 1_000_000),
                                 ('memorize_seconds', 0, 1e6), ('memorize_novelty', 0, 100),
+                                ('full_look_every', 1, 1_000_000), ('region_margin', 0, 100),
                                 ('top_k', 0, 1_000_000), ('uncertain_below', 0, 1),
                                 ('lost_below', 0, 1), ('hysteresis', 0, 1),
                                 ('memorize_above', 0, 1), ('evidence_size', 16, 1024)):

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The network at work: one device, one precision, from images to soft masks."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +10,30 @@ from torch import Tensor
 from torch.nn import functional
 
 from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.descriptors import descriptor_of
 from stm_ros.memory.layout import BankLayout
 from stm_ros.networks.aggregation import aggregate
+from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import fingerprint
 from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
+from stm_ros.networks.reading import TargetReading
 from stm_ros.tracking.allocation import keep_freed_memory
 from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
 from stm_ros.tracking.config import TrackerConfig
+from stm_ros.tracking.regions import Region
+from stm_ros.tracking.regions import cut_query
+from stm_ros.tracking.regions import query_rows
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import prepare_image
+from stm_ros.vision.prepare import restore_logits
+
+#: the logit of a target outside of the region that it is looked for in
+NOWHERE = -12.0
 
 
 class NetworkOutputError(RuntimeError):
@@ -30,20 +41,38 @@ class NetworkOutputError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What memory says about a query frame, for N targets in the bank's order.
+class Sight:
+    """What memory says about a query frame, for N targets in the bank's order, on the device.
 
-    logits: (N+1)×H'×W' aggregated, of the padded input. soft_masks: N×H'×W',
-    zero in the padding.
-    readout: N×Cv×h×w. mass: N×S, the attention of each target's pixels on each slot.
-    confidence: N, calibrated where the weights carry a calibration.
+    logits: (N+1)×H'×W' aggregated, of the padded input. soft_masks: N×H'×W', zero in the padding.
+    channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×S, the
+    attention of each target's pixels on each slot. confidence: N, not calibrated. is_finite: 1.
+    descriptor: Ck, see stm_ros.memory.descriptors.
     """
 
     logits: Tensor
     soft_masks: Tensor
-    readout: Tensor
+    channels: Tensor
+    mass: Tensor
+    confidence: Tensor
+    is_finite: Tensor
+    descriptor: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A sight whose small parts have come to the processor: see Sight.
+
+    channels: H×W uint8. mass: N×S float32. confidence: N, calibrated where the weights carry a
+    calibration. descriptor: Ck float32.
+    """
+
+    logits: Tensor
+    soft_masks: Tensor
+    channels: np.ndarray
     mass: np.ndarray
     confidence: list[float]
+    descriptor: np.ndarray
 
 
 class Engine:
@@ -87,56 +116,130 @@ class Engine:
         :raises NetworkOutputError: where the output is not finite, which would spoil every read.
         """
         memory = self.network.encode_memory(query, masks.to(self.dtype))
-        _check_finite(memory.key, memory.value)
+        if not _all_finite(memory.key, memory.value):
+            raise NetworkOutputError('the network returned numbers that are not finite')
         return memory
 
     def predict(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
-                prior: Tensor | None) -> Prediction:
-        """Read the bank's slots for the query and decode.
+                prior: Tensor | None, regions: Sequence[Region | None]) -> Prediction:
+        """Read the bank's slots for the query and decode; see look().
+
+        :raises NetworkOutputError: where the output is not finite.
+        """
+        sight = self.look(query, geometry, bank, indices, prior, regions)
+        finite, confidence, mass, descriptor, channels = _fetch(
+            [sight.is_finite, sight.confidence, sight.mass, sight.descriptor, sight.channels])
+        if not finite.all():
+            raise NetworkOutputError('the network returned numbers that are not finite')
+        return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
+                          [self._calibrated(float(c)) for c in confidence],
+                          descriptor.astype(np.float32))
+
+    def look(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
+             prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:
+        """Read and decode without waiting for the device.
 
         :param prior: N×H'×W' masks of the previous frame, zero for targets not seen there.
-        :raises NetworkOutputError: where the output is not finite.
+        :param regions: where each target is looked for, None for everywhere.
         """
         network = self.network
         targets = len(bank.columns)
-        height, width = query.key.shape[2:]
-        read = bank.read(query.key, indices, network.similarity, self.top_k)
-        readout = read.readout.transpose(1, 2).flatten(0, 1).transpose(1, 2)
-        readout = readout.reshape(targets, -1, height, width).to(self.dtype)
-        hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
-        decoded = network.decode(query, readout, hint)
-        _check_finite(decoded.logits)
+        grid = (query.key.shape[2], query.key.shape[3])
         size = (query.image.shape[2], query.image.shape[3])
-        logits = aggregate(probabilities_of(decoded.logits, size), network.minimum_channels)
+        wanted = query_rows(regions, grid, self.device)
+        key = query.key.flatten(2)[0].T
+        if wanted.indices is not None:
+            key = key[wanted.indices]
+        readings = bank.read(key, indices, network.similarity, self.top_k, wanted.rows)
+        hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
+        small, assessed = self._decode(query, readings, hint, regions)
+        logits = aggregate(probabilities_of(small, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
-        peak = read.peak.flatten(0, 1).unflatten(1, (height, width))
-        assessed = network.assess(decoded, peak)
         confidence = confidence_from_masks(soft_masks) if assessed is None else assessed
-        _check_finite(confidence)
-        values = [self._calibrated(float(c)) for c in confidence.float().cpu()]
-        mass = slot_mass(read.slot_mass.flatten(0, 1), soft_masks)
-        return Prediction(logits[:targets + 1], soft_masks, readout, mass, values)
+        logits = logits[:targets + 1]
+        cells = functional.avg_pool2d(soft_masks[:, None], network.stride)[:, 0]
+        mass = torch.stack([slot_mass(reading.slot_mass[0], cut_cells(cell, region))
+                            for reading, cell, region in zip(readings, cells, regions,
+                                                             strict=True)])
+        return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
+                     mass, confidence, _all_finite(small, confidence)[None],
+                     descriptor_of(query.key, cells))
+
+    def describe(self, query: Query, masks: Tensor) -> np.ndarray:
+        """What the targets of masks N×H'×W' look like: Ck float32."""
+        cells = functional.avg_pool2d(masks[:, None], self.network.stride)[:, 0]
+        return descriptor_of(query.key, cells).cpu().numpy()
+
+    def read_whole(self, query: Query, bank: MemoryBank, indices: list[int]) -> Tensor:
+        """The readout N×Cv×h×w of the whole frame, for N targets in the bank's order."""
+        readings = bank.read(query.key.flatten(2)[0].T, indices, self.network.similarity,
+                             self.top_k)
+        readout = torch.cat([reading.readout for reading in readings])
+        return readout.transpose(1, 2).unflatten(2, query.key.shape[2:])
+
+    def _decode(self, query: Query, readings: Sequence[TargetReading], prior: Tensor | None,
+                regions: Sequence[Region | None]) -> tuple[Tensor, Tensor | None]:
+        """Logits N×4h×4w, and the predicted IoU N of networks that predict it."""
+        whole = [place for place, region in enumerate(regions) if region is None]
+        height, width = query.key.shape[2:]
+        parts = [([place], region) for place, region in enumerate(regions) if region is not None]
+        if whole:
+            parts.append((whole, Region(0, 0, height, width)))
+        logits = query.key.new_full((len(readings), 4 * height, 4 * width), NOWHERE)
+        assessed: list[Tensor | None] = [None] * len(readings)
+        for places, region in parts:
+            shape = region.shape
+            readout = torch.cat([readings[place].readout for place in places])
+            readout = readout.transpose(1, 2).unflatten(2, shape).to(self.dtype)
+            peak = torch.cat([readings[place].peak for place in places]).unflatten(1, shape)
+            hint = None
+            if prior is not None:
+                rows, columns = region.slices(self.network.stride)
+                hint = prior[places][:, rows, columns]
+            decoded = self.network.decode(cut_query(query, region), readout, hint)
+            rows, columns = region.slices(4)
+            logits[places, rows, columns] = decoded.logits
+            quality = self.network.assess(decoded, peak)
+            for number, place in enumerate(places):
+                assessed[place] = None if quality is None else quality[number]
+        known = [value for value in assessed if value is not None]
+        return logits, torch.stack(known) if known else None
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
 
 
-def _check_finite(*outputs: Tensor) -> None:
-    if not all(bool(torch.isfinite(output).all()) for output in outputs):
-        raise NetworkOutputError('the network returned numbers that are not finite')
+def _all_finite(first: Tensor, second: Tensor) -> Tensor:
+    return torch.isfinite(first).all() & torch.isfinite(second).all()
 
 
-def slot_mass(attention: Tensor, soft_masks: Tensor) -> np.ndarray:
-    """Attention N×S×q averaged over query positions by the masks N×H'×W': N×S, rows sum to 1.
+def slot_mass(attention: Tensor, cells: Tensor) -> Tensor:
+    """Attention S×q averaged over query positions by a mask h×w of q cells: S, sums to 1.
 
     A mask that is empty weighs all positions alike.
     """
-    targets, _, positions = attention.shape
-    stride = round((soft_masks[0].numel() / positions) ** 0.5)
-    weight = functional.avg_pool2d(soft_masks[:, None], stride).reshape(targets, positions)
-    weight = torch.where(weight.sum(1, keepdim=True) > 1e-6, weight, 1.0).to(attention.dtype)
-    mass = (attention * weight[:, None]).sum(2)
-    return (mass / mass.sum(1, keepdim=True)).cpu().numpy()
+    weight = cells.flatten().to(attention.dtype)
+    weight = torch.where(weight.sum() > 1e-6, weight, 1.0)
+    mass = attention @ weight
+    return mass / mass.sum()
+
+
+def cut_cells(cells: Tensor, region: Region | None) -> Tensor:
+    """The part of a map h×w that lies in a region."""
+    return cells if region is None else cells[region.slices(1)]
+
+
+def _fetch(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """Copy tensors to the processor in one transfer; numbers become float64, uint8 stays."""
+    exact = [x if x.dtype == torch.uint8 else x.double() for x in tensors]
+    content = torch.cat([x.contiguous().flatten().view(torch.uint8) for x in exact]).cpu().numpy()
+    arrays, start = [], 0
+    for x in exact:
+        size = x.numel() * x.element_size()
+        kind = np.uint8 if x.dtype == torch.uint8 else np.float64
+        arrays.append(content[start:start + size].view(kind).reshape(tuple(x.shape)))
+        start += size
+    return arrays
 
 
 def choose_dtype(name: str, network: SpaceTimeNetwork, device: torch.device) -> torch.dtype:

@@ -20,6 +20,7 @@ from stm_ros.memory.snapshot import read_snapshot
 from stm_ros.memory.snapshot import write_snapshot
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetState
+from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def save_tracker(tracker: Tracker, path: Path) -> None:
             'index': index, 'frames': state.frames, 'stamp_ns': state.stamp_ns,
             'geometry': None if state.geometry is None else asdict(state.geometry),
             'places': sorted(state.masks),
+            'boxes': {str(target): asdict(box) for target, box in state.boxes.items()},
             'states': {str(target): int(value) for target, value in state.states.items()}}
     write_snapshot(path, tensors, {
         'network': tracker.network.name, 'fingerprint': tracker.engine.fingerprint,
@@ -78,4 +80,5 @@ def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         None if geometry is None else Geometry(**{k: tuple(v) for k, v in geometry.items()}),
         {target: tensors[f'place.{row["index"]}.{target}'].to(device)
          for target in row['places']},
+        {int(target): Box(**box) for target, box in row['boxes'].items()},
         {int(target): TargetState(value) for target, value in row['states'].items()})

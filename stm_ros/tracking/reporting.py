@@ -87,8 +87,10 @@ class LateReads:
         self._check()
         ids = sorted(self._order)
         rows = [self._order.index(target) for target in ids]
-        features = self._prediction.readout[rows].float().cpu().numpy()
-        return Readout(tuple(ids), features, self._tracker.network.stride)
+        tracker = self._tracker
+        readout = tracker.engine.read_whole(self._query, tracker.bank, self._indices)
+        features = readout[rows].float().cpu().numpy()
+        return Readout(tuple(ids), features, tracker.network.stride)
 
     @torch.inference_mode()
     def _attention_maps(self, target_id: int) -> list[np.ndarray]:
@@ -102,7 +104,7 @@ class LateReads:
         weight = functional.avg_pool2d(mask[None], network.stride).flatten()
         if float(weight.sum()) <= 1e-6:
             weight = torch.ones_like(weight)
-        valid = bank.validity(self._indices)[column]
+        valid = torch.tensor(bank.readable(self._indices)[column], device=query.device)
         maps = attention_of_target(query, keys, network.similarity, valid, weight)
         return [part.unflatten(0, bank.slot(index).grid).float().cpu().numpy()
                 for part, index in zip(maps, self._indices, strict=True)]

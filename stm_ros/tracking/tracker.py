@@ -13,11 +13,9 @@ from torch import Tensor
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.budget import layout_within
 from stm_ros.memory.budget import spare_bytes
-from stm_ros.memory.descriptors import descriptor_of
 from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import ReferenceSource
-from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -26,6 +24,8 @@ from stm_ros.tracking.engine import Engine
 from stm_ros.tracking.engine import Prediction
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
+from stm_ros.tracking.regions import Region
+from stm_ros.tracking.regions import region_around
 from stm_ros.tracking.reporting import LateReads
 from stm_ros.tracking.reporting import empty_result
 from stm_ros.tracking.reporting import memory_report
@@ -47,7 +47,6 @@ from stm_ros.vision.masks import check_target_id
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import geometry_for
 from stm_ros.vision.prepare import prepare_masks
-from stm_ros.vision.prepare import restore_logits
 
 MAX_NOTES = 16
 _WIDEST_EXPECTED = 16 / 9
@@ -152,7 +151,7 @@ class Tracker:
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
         pending = PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
-                               1.0, due=False, descriptor=descriptor_of(query.key, masks))
+                               1.0, due=False, descriptor=self.engine.describe(query, masks))
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
         frame = pending.encode(self.engine, self.config.evidence_size, source)
@@ -164,9 +163,8 @@ class Tracker:
                 target, self.labels.get(target, f'target {target}'))
         self.bank.write_reference(frame)
         if place_hint:
-            if state.geometry != geometry:
-                state.masks.clear()
-            state.geometry = geometry
+            state.see_with(geometry)
+            state.boxes.update(boxes)
             state.masks.update(zip(ids, masks, strict=True))
         for target in ids:
             state.states[target] = TargetState.TRACKING
@@ -192,9 +190,7 @@ class Tracker:
         self.moves += 1
         stamp = self._advance(state, stream, stamp_ns)
         geometry = self._geometry(image)
-        if state.geometry != geometry:
-            state.masks.clear()
-            state.geometry = geometry
+        state.see_with(geometry)
         if not self.labels:
             state.frames += 1
             return empty_result(stream, stamp, geometry)
@@ -227,9 +223,10 @@ class Tracker:
         """Read memory for a query and judge each target, going on from `state`'s states."""
         order = self.bank.target_order()
         indices = self.bank.readable_slots(stream)
+        regions = [self._region(state, target, geometry) for target in order]
         prediction = self.engine.predict(query, geometry, self.bank, indices,
-                                         self._prior(state, order))
-        label_map, targets = self._assess(state, order, prediction, geometry)
+                                         self._prior(state, order), regions)
+        label_map, targets = self._assess(state, order, prediction)
         return _Look(query, geometry, order, indices, prediction, label_map, targets)
 
     def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
@@ -356,6 +353,15 @@ class Tracker:
         state.stamp_ns = stamp
         return stamp
 
+    def _region(self, state: StreamState, target: int, geometry: Geometry) -> Region | None:
+        """Where a target is looked for: a tracked one around its last place, mostly."""
+        box = state.boxes.get(target)
+        if (box is None or state.state_of(target) != TargetState.TRACKING
+                or self.config.top_k or not self.network.shares_key
+                or state.frames % self.config.full_look_every == 0):
+            return None
+        return region_around(box, geometry, self.network.stride, self.config.region_margin)
+
     def _prior(self, state: StreamState, order: list[int]) -> Tensor | None:
         """Where the targets were on this stream a frame ago; zeros for those not seen."""
         if not state.masks:
@@ -363,11 +369,10 @@ class Tracker:
         blank = torch.zeros_like(next(iter(state.masks.values())))
         return torch.stack([state.masks.get(target, blank) for target in order])
 
-    def _assess(self, state: StreamState, order: list[int], prediction: Prediction,
-                geometry: Geometry) -> tuple[np.ndarray, tuple[TargetResult, ...]]:
+    def _assess(self, state: StreamState, order: list[int], prediction: Prediction
+                ) -> tuple[np.ndarray, tuple[TargetResult, ...]]:
         """Label map and per-target results; lost targets are taken out of the label map."""
-        channel = strongest_channel(restore_logits(prediction.logits, geometry))
-        label_map = np.array([0, *order], np.uint8)[channel.cpu().numpy()]
+        label_map = np.array([0, *order], np.uint8)[prediction.channels]
         results = []
         for target, confidence in sorted(zip(order, prediction.confidence, strict=True)):
             mask = label_map == target
@@ -393,7 +398,7 @@ class Tracker:
         if not self.policy.writes_always:
             kept = [float(target not in look.lost) for target in look.order]
             masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
-        descriptor = descriptor_of(look.query.key, masks)
+        descriptor = look.prediction.descriptor
         return PendingWrite(
             look.query, image, masks, look.order, frozenset(target.id for target in earned),
             {target.id: target.box for target in earned if target.box is not None},
@@ -403,3 +408,4 @@ class Tracker:
     def _remember_places(self, state: StreamState, look: _Look) -> None:
         masks = zip(look.order, look.prediction.soft_masks, strict=True)
         state.masks = {target: mask for target, mask in masks if target not in look.lost}
+        state.boxes = {target.id: target.box for target in look.targets if target.box is not None}
