@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Any
 
 from stm_ros.vision.errors import InputError
 
@@ -165,15 +166,24 @@ def tracker_config(arguments: Namespace) -> 'TrackerConfig':
 
     Raises InputError for a field that does not exist or a value it does not take.
     """
-    from stm_ros.tracking import TrackerConfig
-
     changes = {
         name: getattr(arguments, name)
         for name in _TRACKER_OPTIONS
         if getattr(arguments, name) is not None
     }
+    return changed_config(changes, arguments.settings)
+
+
+def changed_config(changes: dict[str, Any], settings: list[str]) -> 'TrackerConfig':
+    """The defaults with `changes` by name and `settings` as NAME=VALUE, which count more.
+
+    Raises InputError for a field that does not exist or a value it does not take.
+    """
+    from stm_ros.tracking import TrackerConfig
+
+    changes = dict(changes)
     types = {name: type(value) for name, value in asdict(TrackerConfig()).items()}
-    for setting in arguments.settings:
+    for setting in settings:
         name, _, value = setting.partition('=')
         if name not in types:
             raise InputError(f'--set {setting}: TrackerConfig has {", ".join(types)}')

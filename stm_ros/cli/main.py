@@ -6,13 +6,15 @@ import sys
 from importlib import import_module
 
 _COMMANDS = {
-    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate', 'train': 'train',
-    'bench': 'bench', 'memory': 'memory', 'weights': 'weights'}
+    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
+    'reliability': 'reliability', 'train': 'train', 'bench': 'bench', 'memory': 'memory',
+    'weights': 'weights'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
+    'reliability': 'measure how honest the tracker is about targets that leave or hide',
     'train': 'train stm_lite',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',

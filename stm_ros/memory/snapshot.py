@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def write_snapshot(path: Path, tensors: dict[str, Tensor], content: dict[str, An
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        # on a read-only file system even what is not there cannot be removed
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise SnapshotError(f'cannot write the snapshot {path}: {error.strerror}') from error
 
 

@@ -10,20 +10,23 @@ from diagnostic_msgs.msg import KeyValue
 from rclpy.time import Time
 from std_msgs.msg import Header
 
+from stm_ros.node.streams import SILENT_SECONDS
 from stm_ros.node.streams import CameraStream
 from stm_ros.tracking import Tracker
+from stm_ros.tracking.recovery import Recovery
 
 
-def diagnostics_message(now: Time, node_name: str, tracker: Tracker,
+def diagnostics_message(now: Time, node_name: str, recovery: Recovery,
                         streams: Iterable[CameraStream]) -> DiagnosticArray:
     """A status of the memory and one of each stream."""
-    statuses = [_memory_status(node_name, tracker)]
-    statuses += [_stream_status(node_name, tracker, stream) for stream in streams]
+    statuses = [_memory_status(node_name, recovery)]
+    statuses += [_stream_status(node_name, recovery.tracker, stream) for stream in streams]
     return DiagnosticArray(header=Header(stamp=now.to_msg()), status=statuses)
 
 
-def _memory_status(node_name: str, tracker: Tracker) -> DiagnosticStatus:
-    bank = tracker.bank
+def _memory_status(node_name: str, recovery: Recovery) -> DiagnosticStatus:
+    tracker = recovery.tracker
+    bank, reductions = tracker.bank, list(recovery.reductions)
     used = sum(slot is not None for slot in bank.slots)
     values = {
         'network': tracker.network.name, 'device': str(tracker.device),
@@ -32,9 +35,13 @@ def _memory_status(node_name: str, tracker: Tracker) -> DiagnosticStatus:
         'memory bytes': str(bank.layout.bytes),
         'targets': f'{len(tracker.labels)} of {bank.layout.targets}',
         'jumps back in time': str(tracker.time_jumps),
+        'reduced for lack of device memory': '; '.join(reductions),
         'notes': '; '.join(list(tracker.notes))}
+    level = DiagnosticStatus.OK
     message = f'{used} of {bank.layout.slots} memory frames, {len(tracker.labels)} targets'
-    return DiagnosticStatus(level=DiagnosticStatus.OK, name=f'{node_name}: memory',
+    if reductions:
+        level, message = DiagnosticStatus.WARN, f'out of device memory: {reductions[-1]}'
+    return DiagnosticStatus(level=level, name=f'{node_name}: memory',
                             message=message, hardware_id=node_name, values=_pairs(values))
 
 
@@ -59,6 +66,8 @@ def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> Di
     level, message = DiagnosticStatus.OK, f'{figures.rate:.1f} frames a second'
     if figures.received == 0:
         level, message = DiagnosticStatus.WARN, 'no image has come yet'
+    elif figures.silence > SILENT_SECONDS:
+        level, message = DiagnosticStatus.WARN, f'no image for {figures.silence:.0f} s'
     elif figures.failed and figures.answered == 0:
         level, message = DiagnosticStatus.ERROR, stream.last_error
     return DiagnosticStatus(level=level, name=f'{node_name}: stream {stream.name}',

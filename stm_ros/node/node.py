@@ -34,14 +34,19 @@ from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
 from stm_ros.node.streams import CameraStream
 from stm_ros.node.streams import ReceivedFrame
+from stm_ros.node.worker import MAX_JOBS
 from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import Tracker
+from stm_ros.tracking.engine import NetworkOutputError
+from stm_ros.tracking.recovery import Recovery
 from stm_ros.vision.errors import InputError
 
 NODE_NAME = 'stm_tracker'
 _REPLY_SECONDS = 30.0
 _WARN_SECONDS = 5.0
+# with the default depth of 10, the eleventh request that waits replaces the first without a word
+_SERVICE_QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELIABLE)
 _SERVICES = {
     'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
     'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
@@ -61,6 +66,7 @@ class StmTracker(LifecycleNode):
         check_values(self._values())
         self.add_on_set_parameters_callback(self._check_change)
         self._tracker: Tracker | None = None
+        self._recovery: Recovery | None = None
         self._requests: Requests | None = None
         self._worker: Worker[ReceivedFrame] = Worker(self._process, self._report_failure)
         self._streams: dict[str, CameraStream] = {}
@@ -72,6 +78,7 @@ class StmTracker(LifecycleNode):
         self._service_group = MutuallyExclusiveCallbackGroup()
         for name, kind in _SERVICES.items():
             self.create_service(kind, f'~/{name}', self._handler(name),
+                                qos_profile=_SERVICE_QUALITY,
                                 callback_group=self._service_group)
 
     def start(self) -> bool:
@@ -138,6 +145,7 @@ class StmTracker(LifecycleNode):
             settings['model'], settings['weights'] or None, device, config),
             even_when_paused=True).result()
         self._tracker = tracker
+        self._recovery = Recovery(tracker)
         names = list(settings['streams'])
         self._streams = {name: CameraStream(name, settings['history_frames']) for name in names}
         try:
@@ -200,6 +208,7 @@ class StmTracker(LifecycleNode):
             self._diagnostics = None
         self._requests = None
         self._tracker = None
+        self._recovery = None
         self._streams = {}
         # tracebacks of refused requests can hold the memory in cycles until they are looked for
         gc.collect()
@@ -216,16 +225,18 @@ class StmTracker(LifecycleNode):
     def _process(self, name: str, frame: ReceivedFrame) -> None:
         """Answer one frame; runs on the worker's thread."""
         tracker, stream, outputs = self._tracker, self._streams[name], self._outputs[name]
-        assert tracker is not None
+        recovery = self._recovery
+        assert tracker is not None and recovery is not None
         header = frame.message.header
         try:
             image = image_of(frame.message)
             began = time.monotonic()
-            result = tracker.step(image, name, nanoseconds(header.stamp))
+            result = recovery.run(lambda: tracker.step(image, name, nanoseconds(header.stamp)),
+                                  min(image.shape[:2]))
             stepping = time.monotonic() - began
-        except InputError as error:
+        except (InputError, NetworkOutputError) as error:
             stream.count_failure(str(error))
-            self.get_logger().warning(f'frame of stream {name!r} refused: {error}',
+            self.get_logger().warning(f'frame of stream {name!r} skipped: {error}',
                                       throttle_duration_sec=_WARN_SECONDS)
             return
         settings = self._settings
@@ -233,20 +244,26 @@ class StmTracker(LifecycleNode):
                         settings['context.evidence'])
         latency = (self.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
         stream.count_answer(latency, time.monotonic() - frame.arrival, stepping)
-        tracker.settle()
+        recovery.run(tracker.settle)
 
-    def _report_failure(self, error: Exception) -> None:
-        if not self.context.ok():
+    def _report_failure(self, name: str, error: Exception) -> None:
+        stream = self._streams.get(name)
+        if stream is None or not self.context.ok():
             return
-        for stream in self._streams.values():
-            stream.count_failure(str(error))
-        self.get_logger().error(f'a frame failed: {error}', throttle_duration_sec=_WARN_SECONDS)
+        stream.count_failure(str(error))
+        self.get_logger().error(f'a frame of stream {name!r} failed: {error}',
+                                throttle_duration_sec=_WARN_SECONDS)
 
     def _handler(self, name: str) -> Callable[[Any, Any], Any]:
         """The callback of a service: it hands over to the worker and waits for its answer."""
         def answer(request: Any, response: Any) -> Any:
-            requests = self._requests
-            job = self._worker.submit(lambda: getattr(requests, name)(request, response))
+            requests, recovery = self._requests, self._recovery
+
+            def work() -> Any:
+                assert recovery is not None
+                return recovery.run(lambda: getattr(requests, name)(request, response),
+                                    _shorter_side(request))
+            job = self._worker.submit(work)
             try:
                 return job.result(timeout=_REPLY_SECONDS)
             except (FutureTimeoutError, WorkerStoppedError, ValueError, OSError,
@@ -258,10 +275,10 @@ class StmTracker(LifecycleNode):
         return answer
 
     def _publish_diagnostics(self) -> None:
-        tracker, diagnostics = self._tracker, self._diagnostics
-        if tracker is not None and diagnostics is not None:
+        recovery, diagnostics = self._recovery, self._diagnostics
+        if recovery is not None and diagnostics is not None:
             diagnostics[0].publish(diagnostics_message(
-                self.get_clock().now(), self.get_fully_qualified_name(), tracker,
+                self.get_clock().now(), self.get_fully_qualified_name(), recovery,
                 list(self._streams.values())))
 
     def _values(self) -> dict[str, Any]:
@@ -278,5 +295,14 @@ class StmTracker(LifecycleNode):
         self._settings = values
         tracker = self._tracker
         if tracker is not None:
-            tracker.config = replace(config, max_streams=tracker.config.max_streams)
+            # these are fixed, and may have been reduced for lack of memory
+            held = tracker.config
+            tracker.config = replace(config, max_streams=held.max_streams,
+                                     max_frames=held.max_frames, input_size=held.input_size)
         return SetParametersResult(successful=True)
+
+
+def _shorter_side(request: Any) -> int:
+    """Of the image that a request carries, in pixels; 0 where it carries none."""
+    image = getattr(request, 'image', None)
+    return 0 if image is None else min(image.height, image.width)

@@ -13,6 +13,8 @@ from sensor_msgs.msg import Image
 from stm_ros.node.conversion import nanoseconds
 from stm_ros.vision.errors import InputError
 
+#: without an image for this long, a stream is said to have stopped
+SILENT_SECONDS = 5.0
 _WINDOW = 200
 
 
@@ -28,8 +30,9 @@ class ReceivedFrame:
 class StreamFigures:
     """What a stream did: counts since activation, rate in Hz, latencies in seconds.
 
-    latencies: from the image's stamp to the publishing of its answer. processing: from its arrival
-    to there. stepping: of that, what the tracker took.
+    rate: of answers in the last seconds, 0 where it has stopped. silence: seconds since the last
+    image. latencies: from the image's stamp to the publishing of its answer. processing: from its
+    arrival to there. stepping: of that, what the tracker took.
     """
 
     received: int
@@ -37,6 +40,7 @@ class StreamFigures:
     dropped: int
     failed: int
     rate: float
+    silence: float
     latencies: tuple[float, ...]
     processing: tuple[float, ...]
     stepping: tuple[float, ...]
@@ -109,11 +113,14 @@ class CameraStream:
 
     def figures(self) -> StreamFigures:
         """The figures now."""
+        now = time.monotonic()
         with self._lock:
             answers = list(self._answers)
             counts = dict(self._counts)
-        span = answers[-1][0] - answers[0][0] if len(answers) > 1 else 0.0
-        rate = (len(answers) - 1) / span if span > 0 else 0.0
-        return StreamFigures(rate=rate, latencies=tuple(a[1] for a in answers),
+            silence = now - self._history[-1].arrival if self._history else 0.0
+        lately = [answer[0] for answer in answers if now - answer[0] < SILENT_SECONDS]
+        span = lately[-1] - lately[0] if len(lately) > 1 else 0.0
+        rate = (len(lately) - 1) / span if span > 0 else 0.0
+        return StreamFigures(rate=rate, silence=silence, latencies=tuple(a[1] for a in answers),
                              processing=tuple(a[2] for a in answers),
                              stepping=tuple(a[3] for a in answers), **counts)

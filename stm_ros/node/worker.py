@@ -25,11 +25,11 @@ class Worker(Generic[FrameT]):
     """
 
     def __init__(self, process: Callable[[str, FrameT], None],
-                 on_error: Callable[[Exception], None]) -> None:
+                 on_error: Callable[[str, Exception], None]) -> None:
         """Start the thread, which takes nothing until resume().
 
         :param process: called with a stream and its newest frame.
-        :param on_error: called with what `process` raised; the worker goes on.
+        :param on_error: called with the stream and what `process` raised; the worker goes on.
         """
         self._process = process
         self._on_error = on_error
@@ -118,7 +118,7 @@ class Worker(Generic[FrameT]):
         try:
             self._process(stream, frame)
         except Exception as error:  # noqa: BLE001 - whatever a frame does, the next one counts
-            self._on_error(error)
+            self._on_error(stream, error)
 
 
 def _fulfil(job: Callable[[], Any], future: Future) -> None:

@@ -49,7 +49,9 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
+    """One of `CUT_OUTS` in the scene; what is marked as target makes the truth."""
+
     cut_out: str
     pose: Pose
     is_target: bool = False
@@ -61,7 +63,7 @@ class Moment:
     """The scene at one time: layers from back to front, and light."""
 
     background: str
-    layers: tuple[_Layer, ...]
+    layers: tuple[Layer, ...]
     pan: float = 0.5
     gain: float = 1.0
     warmth: float = 0.0
@@ -111,12 +113,11 @@ def _render_frame(scene: Callable[[float, _Wobble], Moment], index: int, frames:
     spread = moment.shutter / max(1, frames - 1)
     times = [time] if spread == 0 else np.linspace(time - spread / 2, time + spread / 2, _EXPOSURES)
     # every exposure shows the scene of this frame: motion is blurred, a cut is not
-    exposures = [_compose(replace(scene(float(t), wobble), background=moment.background), size)
+    exposures = [compose(replace(scene(float(t), wobble), background=moment.background), size)
                  for t in times]
     colours = np.mean([picture for picture, _ in exposures], axis=0)
     coverage = np.mean([part for _, part in exposures], axis=0)
-    noise = np.random.default_rng((seed, index)).normal(0, _NOISE, colours.shape)
-    image = np.rint(_lit(colours, moment) + noise).clip(0, 255).astype(np.uint8)
+    image = expose(colours, moment, (seed, index))
     return image, (coverage >= 0.5).astype(np.uint8) * TARGET_ID
 
 
@@ -147,7 +148,7 @@ def _occlusion(time: float, wobble: _Wobble) -> Moment:
     # the astronaut crosses from right to left while the cup goes its way
     passing = Pose(x=1.35 - 1.7 * (time - 0.42) / 0.3, y=0.62, height=0.85)
     return Moment(
-        'rocket', (_Layer('cup', _cup(time, wobble), is_target=True), _Layer('astronaut', passing)),
+        'rocket', (Layer('cup', _cup(time, wobble), is_target=True), Layer('astronaut', passing)),
         pan=0.5 + 0.4 * sin(2 * pi * time) / 2, gain=1 - 0.55 * _bump(time, 0.65, 1.05),
         warmth=0.25 * _ramp(time, 0.6, 0.8), shade=0.4 * _bump(time, 0.1, 0.6),
         shutter=0.2 + 2.3 * _bump(time, 0.15, 0.4) if time > 0 else 0.0)
@@ -157,7 +158,7 @@ def _leave_return(time: float, wobble: _Wobble) -> Moment:
     # out over the right edge, a while of nothing, in again over the left one
     x = 0.36 + 1.1 * _ramp(time, 0.15, 0.4) if time < 0.5 else -0.4 + 0.8 * _ramp(time, 0.6, 0.85)
     return Moment(
-        'astronaut', (_Layer('cup', _cup(time, wobble, x=x), is_target=True),),
+        'astronaut', (Layer('cup', _cup(time, wobble, x=x), is_target=True),),
         gain=1 - 0.3 * _ramp(time, 0.5, 0.9), shutter=0.5 if time > 0 else 0.0)
 
 
@@ -166,16 +167,16 @@ def _look_alike(time: float, wobble: _Wobble) -> Moment:
     other = Pose(x=0.82 - 0.7 * _ramp(time, 0.25, 0.8), y=0.55, height=0.42, angle=-8)
     own = _cup(time, wobble, x=0.25 + 0.5 * _ramp(time, 0.25, 0.8))
     return Moment(
-        'rocket', (_Layer('cup', own, is_target=True), _Layer('cup', other, mirrored=True)),
+        'rocket', (Layer('cup', own, is_target=True), Layer('cup', other, mirrored=True)),
         pan=0.5, shutter=0.3 if time > 0 else 0.0)
 
 
 def _scene_cut(time: float, wobble: _Wobble) -> Moment:
     if time < 0.5:
-        return Moment('rocket', (_Layer('cup', _cup(time, wobble), is_target=True),),
+        return Moment('rocket', (Layer('cup', _cup(time, wobble), is_target=True),),
                       shutter=0.3 if time > 0 else 0.0)
     pose = _cup(time, wobble, x=0.3 + 0.3 * time, height=0.34)
-    return Moment('chelsea', (_Layer('cup', pose, is_target=True),), gain=0.75, warmth=-0.2,
+    return Moment('chelsea', (Layer('cup', pose, is_target=True),), gain=0.75, warmth=-0.2,
                   shutter=0.3)
 
 
@@ -184,7 +185,13 @@ _SCENES = {'occlusion': _occlusion, 'leave_return': _leave_return, 'look_alike':
 CLIPS = tuple(_SCENES)
 
 
-def _compose(moment: Moment, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def expose(colours: np.ndarray, moment: Moment, seed: tuple[int, ...]) -> np.ndarray:
+    """Return what a camera makes of `colours` (H×W×3) in this light, with noise: uint8 RGB."""
+    noise = np.random.default_rng(seed).normal(0, _NOISE, colours.shape)
+    return np.rint(_lit(colours, moment) + noise).clip(0, 255).astype(np.uint8)
+
+
+def compose(moment: Moment, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the unlit picture (H×W×3 float32) and the target's visible share (H×W, 0..1)."""
     picture: np.ndarray = _backdrop(moment.background, moment.pan, size)
     coverage: np.ndarray = np.zeros(size, np.float32)
@@ -228,7 +235,7 @@ def _patch(name: str, height: int, mirrored: bool) -> np.ndarray:
     return cv2.resize(source, None, fx=scale, fy=scale, interpolation=way)
 
 
-def _place(layer: _Layer, size: tuple[int, int]) -> np.ndarray:
+def _place(layer: Layer, size: tuple[int, int]) -> np.ndarray:
     """Return the layer alone, H×W×4 float32: colours multiplied by alpha, alpha in 0..1."""
     pose = layer.pose
     # in steps of an eighth, so that few sizes have to be kept

@@ -9,6 +9,8 @@ They are read where that package is installed, and not copied. Licences, as scik
 - chelsea: "No copyright restrictions. CC0 by the photographer (Stefan van der Walt)."
 - astronaut: "No known copyright restrictions, released into the public domain." (NASA)
 - rocket: "The image was captured by SpaceX and released in the public domain."
+- coins: "No known copyright restrictions." (Brooklyn Museum)
+- motorcycle: the left image of a pair of the Middlebury 2014 stereo benchmark; no licence is told.
 """
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +27,7 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.prompts import mask_from_points
 
 _FILES = {'coffee': 'coffee.png', 'chelsea': 'chelsea.png', 'astronaut': 'astronaut.png',
-          'rocket': 'rocket.jpg'}
+          'rocket': 'rocket.jpg', 'coins': 'coins.png', 'motorcycle': 'motorcycle_left.png'}
 PHOTOGRAPHS = tuple(_FILES)
 
 _Points = tuple[tuple[int, int], ...]
@@ -54,7 +56,12 @@ _RECIPES = {
          (150, 450), (150, 220), (130, 200), (300, 230), (100, 480), (250, 480), (180, 215),
          (250, 210), (200, 185), (240, 185)),
         ((30, 60), (420, 60), (400, 300), (60, 200), (120, 100), (320, 120), (340, 420),
-         (310, 480)), 51)}
+         (310, 480)), 51),
+    'coin': _Recipe(
+        'coins', Box(303, 13, 64, 62),
+        ((335, 44), (335, 20), (311, 44), (359, 44), (335, 68), (320, 28), (350, 28), (320, 60),
+         (350, 60)),
+        ((306, 16), (364, 16), (306, 72), (364, 72)), 9)}
 CUT_OUTS = tuple(_RECIPES)
 
 

@@ -115,8 +115,14 @@ class Engine:
         return self.network.encode_query(planes.contiguous(memory_format=torch.channels_last))
 
     def memorize(self, query: Query, masks: Tensor) -> Memory:
-        """Encode the query's frame with soft masks N×H'×W'."""
-        return self.network.encode_memory(query, masks.to(self.dtype))
+        """Encode the query's frame with soft masks N×H'×W'.
+
+        :raises NetworkOutputError: where the output is not finite, which would spoil every read.
+        """
+        memory = self.network.encode_memory(query, masks.to(self.dtype))
+        if not _all_finite(memory.key, memory.value):
+            raise NetworkOutputError('the network returned numbers that are not finite')
+        return memory
 
     def predict(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
                 prior: Tensor | None, regions: Sequence[Region | None]) -> Prediction:
@@ -162,7 +168,7 @@ class Engine:
                             for reading, cell, region in zip(readings, cells, regions,
                                                              strict=True)])
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
-                     mass, confidence, support, torch.isfinite(small).all()[None],
+                     mass, confidence, support, _all_finite(small, confidence)[None],
                      descriptor_of(query.key, cells))
 
     def describe(self, query: Query, masks: Tensor) -> np.ndarray:
@@ -231,6 +237,10 @@ class Engine:
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
+
+
+def _all_finite(first: Tensor, second: Tensor) -> Tensor:
+    return torch.isfinite(first).all() & torch.isfinite(second).all()
 
 
 def slot_mass(attention: Tensor, cells: Tensor) -> Tensor:

@@ -148,20 +148,20 @@ class Tracker:
         geometry = self._geometry(image)
         query = self.engine.encode(image, geometry)
         masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
+        boxes = {target: box for target in ids
+                 if (box := box_of_mask(cleaned == target)) is not None}
+        pending = PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
+                               1.0, due=False, descriptor=self.engine.describe(query, masks))
+        source = ReferenceSource(encode_png(image), encode_png(cleaned))
+        # the last that can fail: a target without a reference would spoil every read
+        frame = pending.encode(self.engine, self.config.evidence_size, source)
         for target in known if replace_known else ():
             self.bank.forget_frames_of(target)
         for target in ids:
             self.bank.add_target(target)
             self.labels[target] = (labels or {}).get(
                 target, self.labels.get(target, f'target {target}'))
-        boxes = {target: box for target in ids
-                 if (box := box_of_mask(cleaned == target)) is not None}
-        pending = PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
-                                1.0, due=False,
-                               descriptor=self.engine.describe(query, masks))
-        source = ReferenceSource(encode_png(image), encode_png(cleaned))
-        self.bank.write_reference(
-            pending.encode(self.engine, self.config.evidence_size, source))
+        self.bank.write_reference(frame)
         if place_hint:
             state.see_with(geometry)
             state.boxes.update(boxes)

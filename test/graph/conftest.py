@@ -33,8 +33,8 @@ def start_node(tmp_path):
     """Start nodes that are stopped when the test ends."""
     started = []
 
-    def start(*parameters: str, topics: tuple[str, ...] = ('image',)) -> NodeProcess:
-        node = NodeProcess(tmp_path, *parameters, topics=topics)
+    def start(*parameters: str, **options) -> NodeProcess:
+        node = NodeProcess(tmp_path, *parameters, **options)
         started.append(node)
         return node
     yield start

@@ -42,16 +42,16 @@ def image_message(pixels: np.ndarray, encoding: str, stamp: int = 0, frame_id: s
 class NodeProcess:
     """The node, as `stm_tracker` starts it, with its log in a file."""
 
-    def __init__(self, folder: Path, *parameters: str, topics: tuple[str, ...] = ('image',)
-                 ) -> None:
-        """Start it with `name:=value` parameters."""
+    def __init__(self, folder: Path, *parameters: str, topics: tuple[str, ...] = ('image',),
+                 program: tuple[str, ...] = ('-m', 'stm_ros.node.main')) -> None:
+        """Start it with `name:=value` parameters; `program`: what the interpreter runs."""
         self.log_path = folder / f'node_{time.monotonic_ns()}.log'
         settings = [RELIABLE.format(topic) for topic in topics] + [
             f'snapshot_dir:={folder / "snapshots"}', *parameters]
         words = [word for setting in settings for word in ('-p', setting)]
         with self.log_path.open('wb') as log:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', 'stm_ros.node.main', '--ros-args', *words],
+                [sys.executable, *program, '--ros-args', *words],
                 stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ))
 
     @property
