@@ -17,6 +17,8 @@ from stm_ros.benchmark.measuring import Comparison
 from stm_ros.benchmark.measuring import Measurement
 from stm_ros.benchmark.plain import PlainSTM
 from stm_ros.benchmark.settings import Settings
+from stm_ros.benchmark.soak import soak
+from stm_ros.benchmark.soak import soak_text
 from stm_ros.benchmark.stopwatch import STAGES
 from stm_ros.benchmark.stopwatch import Stopwatch
 from stm_ros.benchmark.subjects import make_subject
@@ -239,3 +241,16 @@ def test_settings_refused(text, told):
 def test_options_refused(capsys, words, told):
     assert main(['bench', *words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_soak_compares_with_what_the_tracker_was():
+    settings = Settings(size=(96, 64), memory=2, dtype='float32', threads=1)
+    seen: list[int] = []
+    result = soak(settings, 8, pairs=3, young=4, on_frame=seen.append)
+    assert seen == list(range(1, 9))
+    assert result.seconds.shape == (3, 2) and (result.seconds > 0).all()
+    assert all(size > 10 ** 7 for size in result.resident)
+    assert result.ratio == np.median(result.seconds[:, 0]) / np.median(result.seconds[:, 1])
+    assert 'ratio' in soak_text(result)
+    with pytest.raises(InputError, match='4 frames; more than 4'):
+        soak(settings, 4, young=4)

@@ -52,8 +52,17 @@ def forget_peak(device: str) -> None:
 
 def peak_bytes() -> int:
     """The largest resident memory of this process since forget_peak()."""
+    return _status_bytes('VmHWM')
+
+
+def resident_bytes() -> int:
+    """The resident memory of this process now."""
+    return _status_bytes('VmRSS')
+
+
+def _status_bytes(name: str) -> int:
     text = (_PROCESS / 'status').read_text()
-    line = next(line for line in text.splitlines() if line.startswith('VmHWM'))
+    line = next(line for line in text.splitlines() if line.startswith(name))
     return 1024 * int(line.split()[1])
 
 

@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       'procedure as written, or both as in "plain,memory=5"')
     kind.add_argument('--graph', action='store_true', help='measure the real node over ROS 2, '
                       'from this process to another and back')
+    kind.add_argument('--soak', type=int, metavar='N', help='step N frames, then in turn with what '
+                      'the tracker was at frame 100: does a frame cost more, has memory grown?')
     parser.add_argument('--points', metavar='A,B,..', help='other points for --sweep')
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ',
                         help='camera rate for --graph (default %(default)g)')
@@ -66,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     if arguments.graph:
         return _run_graph(arguments, settings)
+    if arguments.soak is not None:
+        return _run_soak(arguments, settings)
     if arguments.against is not None:
         return _run_against(arguments, settings)
     if arguments.sweep is not None:
@@ -161,6 +165,28 @@ def _run_against(arguments: argparse.Namespace, settings: 'Settings') -> int:
     if arguments.out is not None:
         write_comparison(arguments.out, machine, comparison)
         print(f'written: {arguments.out}/against.json, against.csv')
+    return 0
+
+
+def _run_soak(arguments: argparse.Namespace, settings: 'Settings') -> int:
+    from stm_ros.benchmark.machine import describe_machine
+    from stm_ros.benchmark.report import machine_text
+    from stm_ros.benchmark.report import write_figures
+    from stm_ros.benchmark.soak import soak
+    from stm_ros.benchmark.soak import soak_text
+
+    def show(index: int) -> None:
+        if index % 500 == 0:
+            _show_progress(f'frame {index} of {arguments.soak}')
+    result = soak(settings, arguments.soak, on_frame=show)
+    machine = describe_machine(settings.device)
+    print(f'{machine_text(machine)}\n{soak_text(result)}')
+    if arguments.out is not None:
+        write_figures(arguments.out, 'soak', {
+            'machine': machine, 'settings': settings.entries(), 'frames': result.frames,
+            'ratio': result.ratio, 'growth': result.growth,
+            'resident_bytes': {'young': result.resident[0], 'old': result.resident[1]}})
+        print(f'written: {arguments.out}/soak.json, soak.csv')
     return 0
 
 

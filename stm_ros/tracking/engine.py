@@ -136,9 +136,9 @@ class Engine:
              sight.channels])
         if not finite.all():
             raise NetworkOutputError('the network returned numbers that are not finite')
+        believed = [self._calibrated(float(c)) for c in confidence * support]
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          [self._calibrated(float(c)) for c in confidence], support.tolist(),
-                          descriptor.astype(np.float32))
+                          believed, support.tolist(), descriptor.astype(np.float32))
 
     def look(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:

@@ -18,6 +18,7 @@ from stm_ros.memory.bank_state import import_bank
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.memory.snapshot import read_snapshot
 from stm_ros.memory.snapshot import write_snapshot
+from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
@@ -46,7 +47,7 @@ def save_tracker(tracker: Tracker, path: Path) -> None:
             'index': index, 'frames': state.frames, 'stamp_ns': state.stamp_ns,
             'geometry': None if state.geometry is None else asdict(state.geometry),
             'places': sorted(state.masks),
-            'boxes': {str(target): asdict(box) for target, box in state.boxes.items()},
+            'motions': {str(target): asdict(motion) for target, motion in state.motions.items()},
             'states': {str(target): int(value) for target, value in state.states.items()}}
     write_snapshot(path, tensors, {
         'network': tracker.network.name, 'fingerprint': tracker.engine.fingerprint,
@@ -80,5 +81,6 @@ def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         None if geometry is None else Geometry(**{k: tuple(v) for k, v in geometry.items()}),
         {target: tensors[f'place.{row["index"]}.{target}'].to(device)
          for target in row['places']},
-        {int(target): Box(**box) for target, box in row['boxes'].items()},
+        {int(target): Motion(Box(**motion['box']), tuple(motion['velocity']), motion['coasted'])
+         for target, motion in row['motions'].items()},
         {int(target): TargetState(value) for target, value in row['states'].items()})

@@ -6,6 +6,8 @@ from dataclasses import field
 
 from torch import Tensor
 
+from stm_ros.tracking.motion import Motion
+from stm_ros.tracking.motion import shift_mask
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
@@ -16,15 +18,15 @@ class StreamState:
     """One camera: where its targets were last, and how they are doing.
 
     frames: steps and references so far, the schedule's clock. masks: by target id H'×W' soft
-    masks of the newest frame, of the size that `geometry` says. boxes: theirs, in pixels of the
-    source image.
+    masks, of the size that `geometry` says: where each target was, or is likely to be by its
+    motion.
     """
 
     frames: int = 0
     stamp_ns: int | None = None
     geometry: Geometry | None = None
     masks: dict[int, Tensor] = field(default_factory=dict)
-    boxes: dict[int, Box] = field(default_factory=dict)
+    motions: dict[int, Motion] = field(default_factory=dict)
     states: dict[int, TargetState] = field(default_factory=dict)
 
     def state_of(self, target: int) -> TargetState:
@@ -37,15 +39,31 @@ class StreamState:
             self.forget_places()
             self.geometry = geometry
 
+    def trust(self, target: int, box: Box, mask: Tensor) -> None:
+        """Remember where a target is."""
+        motion = self.motions.get(target)
+        self.motions[target] = Motion(box) if motion is None else motion.seen(box)
+        self.masks[target] = mask
+
+    def coast(self, target: int) -> None:
+        """Move a target that cannot be trusted on as it went; in the end its place is unknown."""
+        motion, mask = self.motions.pop(target, None), self.masks.pop(target, None)
+        if motion is None or mask is None or self.geometry is None:
+            return
+        moved = motion.unseen()
+        if moved is not None:
+            self.masks[target] = shift_mask(mask, motion, self.geometry)
+            self.motions[target] = moved
+
     def forget_places(self) -> None:
         """Drop where the targets were."""
         self.masks.clear()
-        self.boxes.clear()
+        self.motions.clear()
 
     def forget_target(self, target: int) -> None:
         """Drop what is known of a target."""
         self.masks.pop(target, None)
-        self.boxes.pop(target, None)
+        self.motions.pop(target, None)
         self.states.pop(target, None)
 
     def forget_past(self) -> None:

@@ -164,8 +164,9 @@ class Tracker:
         self.bank.write_reference(frame)
         if place_hint:
             state.see_with(geometry)
-            state.boxes.update(boxes)
-            state.masks.update(zip(ids, masks, strict=True))
+            for target, mask in zip(ids, masks, strict=True):
+                state.forget_target(target)
+                state.trust(target, boxes[target], mask)
         for target in ids:
             state.states[target] = TargetState.TRACKING
         if state.frames == 0:
@@ -355,12 +356,12 @@ class Tracker:
 
     def _region(self, state: StreamState, target: int, geometry: Geometry) -> Region | None:
         """Where a target is looked for: a tracked one around its last place, mostly."""
-        box = state.boxes.get(target)
-        if (box is None or state.state_of(target) != TargetState.TRACKING
+        motion = state.motions.get(target)
+        if (motion is None or state.state_of(target) != TargetState.TRACKING
                 or self.config.top_k or not self.network.shares_key
                 or state.frames % self.config.full_look_every == 0):
             return None
-        return region_around(box, geometry, self.network.stride, self.config.region_margin)
+        return region_around(motion.box, geometry, self.network.stride, self.config.region_margin)
 
     def _prior(self, state: StreamState, order: list[int]) -> Tensor | None:
         """Where the targets were on this stream a frame ago; zeros for those not seen."""
@@ -406,6 +407,9 @@ class Tracker:
             stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor)
 
     def _remember_places(self, state: StreamState, look: _Look) -> None:
-        masks = zip(look.order, look.prediction.soft_masks, strict=True)
-        state.masks = {target: mask for target, mask in masks if target not in look.lost}
-        state.boxes = {target.id: target.box for target in look.targets if target.box is not None}
+        masks = dict(zip(look.order, look.prediction.soft_masks, strict=True))
+        for target in look.targets:
+            if target.state == TargetState.TRACKING and target.box is not None:
+                state.trust(target.id, target.box, masks[target.id])
+            else:
+                state.coast(target.id)

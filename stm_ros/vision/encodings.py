@@ -32,8 +32,13 @@ def _grey_to_rgb(samples: np.ndarray) -> np.ndarray:
     return np.repeat(samples, 3, axis=2)
 
 
-def _take(*channels: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda samples: samples[..., channels]
+def _first_three(samples: np.ndarray) -> np.ndarray:
+    return samples[..., :3].copy()
+
+
+def _three_reversed(samples: np.ndarray) -> np.ndarray:
+    # OpenCV, because numpy takes ten times as long to write the channels in another order
+    return cv2.cvtColor(samples[..., :3], cv2.COLOR_BGR2RGB)
 
 
 def _convert(code: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -53,11 +58,11 @@ _LAYOUTS = {
     'mono8': _Layout(1, 'u1', _grey_to_rgb), '8UC1': _Layout(1, 'u1', _grey_to_rgb),
     'mono16': _Layout(1, 'u2', _grey_to_rgb), '16UC1': _Layout(1, 'u2', _grey_to_rgb),
     '32FC1': _Layout(1, 'f4', _grey_to_rgb),
-    'rgb8': _Layout(3, 'u1', _take(0, 1, 2)), 'bgr8': _Layout(3, 'u1', _take(2, 1, 0)),
-    'rgba8': _Layout(4, 'u1', _take(0, 1, 2)), 'bgra8': _Layout(4, 'u1', _take(2, 1, 0)),
-    '8UC3': _Layout(3, 'u1', _take(2, 1, 0)), '8UC4': _Layout(4, 'u1', _take(2, 1, 0)),
-    'rgb16': _Layout(3, 'u2', _take(0, 1, 2)), 'bgr16': _Layout(3, 'u2', _take(2, 1, 0)),
-    'rgba16': _Layout(4, 'u2', _take(0, 1, 2)), 'bgra16': _Layout(4, 'u2', _take(2, 1, 0)),
+    'rgb8': _Layout(3, 'u1', _first_three), 'bgr8': _Layout(3, 'u1', _three_reversed),
+    'rgba8': _Layout(4, 'u1', _first_three), 'bgra8': _Layout(4, 'u1', _three_reversed),
+    '8UC3': _Layout(3, 'u1', _three_reversed), '8UC4': _Layout(4, 'u1', _three_reversed),
+    'rgb16': _Layout(3, 'u2', _first_three), 'bgr16': _Layout(3, 'u2', _three_reversed),
+    'rgba16': _Layout(4, 'u2', _first_three), 'bgra16': _Layout(4, 'u2', _three_reversed),
     'yuv422': _UYVY, 'uyvy': _UYVY, 'yuv422_yuy2': _YUYV, 'yuyv': _YUYV,
     **{f'bayer_{order}{bits}': _Layout(1, sample, _demosaic(code))
        for order, code in _BAYER.items() for bits, sample in ((8, 'u1'), (16, 'u2'))}}
