@@ -7,8 +7,8 @@ from importlib import import_module
 
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
-    'reliability': 'reliability', 'train': 'train', 'bench': 'bench', 'memory': 'memory',
-    'weights': 'weights'}
+    'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
+    'memory': 'memory', 'weights': 'weights'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -16,6 +16,7 @@ _SUMMARIES = {
     'eval': 'measure J&F, robustness and calibration on a benchmark',
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
     'train': 'train stm_lite',
+    'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
     'weights': 'check and convert checkpoints'}

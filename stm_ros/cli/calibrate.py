@@ -1,0 +1,54 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`stm calibrate`: give weights a confidence that means something."""
+from argparse import ArgumentParser
+from argparse import Namespace
+from pathlib import Path
+
+HELP = 'fit what the confidence of weights means, and write it into them'
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('weights', type=Path, help='.safetensors of stm_lite')
+    parser.add_argument('--root', type=Path, required=True,
+                        help='folder laid out like DAVIS; none of it may have been trained on')
+    parser.add_argument('--split', default='dev', help='of that folder (default: %(default)s)')
+    parser.add_argument('--clips', type=int, default=3, metavar='N',
+                        help='generated clips of each case in which targets are away, which count '
+                             'as much as the video (default: %(default)s)')
+    parser.add_argument('--out', type=Path, required=True, help='.safetensors to write')
+    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+
+
+def run(arguments: Namespace) -> int:
+    """Observe, fit, and write the weights with the fit in their metadata.
+
+    :raises ValueError: where a file or folder cannot be used.
+    """
+    from safetensors.torch import save_file
+
+    from stm_ros.evaluation.calibrating import RAW_CONFIG
+    from stm_ros.evaluation.calibrating import calibration_table
+    from stm_ros.evaluation.calibrating import observe_absences
+    from stm_ros.evaluation.calibrating import observe_video
+    from stm_ros.evaluation.datasets import load_benchmark
+    from stm_ros.evaluation.experiment import Subject
+    from stm_ros.evaluation.experiment import without_calibration
+    from stm_ros.evaluation.sequences import Protocol
+    from stm_ros.networks.checkpoints import load_network
+    from stm_ros.networks.checkpoints import read_checkpoint
+    if arguments.clips < 1:
+        raise ValueError(f'--clips {arguments.clips}: 1 or more are needed')
+    benchmark = load_benchmark(Protocol.DAVIS_2016, arguments.root, arguments.split)
+    network = without_calibration(load_network('stm_lite', arguments.weights))
+    subject = Subject(network, RAW_CONFIG)
+    table = calibration_table(
+        observe_video(benchmark, subject, arguments.quiet),
+        observe_absences(subject, arguments.clips, (240, 320)))
+    state, metadata = read_checkpoint(arguments.weights)
+    metadata['calibration'] = table
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, arguments.out, metadata)
+    print(f'{table}\nwrote {arguments.out}')
+    return 0
