@@ -11,6 +11,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.executors import MultiThreadedExecutor
 
 from stm_ros.node.node import StmTracker
+from stm_ros.tracking.allocation import keep_freed_memory
 from stm_ros.vision.errors import InputError
 
 _THREADS = 3  # images, services, and everything else
@@ -18,6 +19,8 @@ _THREADS = 3  # images, services, and everything else
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 1 where it could not start."""
+    # before there are threads, each of which would keep an arena of memory of its own
+    keep_freed_memory()
     rclpy.init(args=arguments)
     try:
         node = StmTracker()

@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank
-from stm_ros.memory.budget import layout_within
-from stm_ros.memory.budget import spare_bytes
-from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.networks.checkpoints import load_network
@@ -30,6 +27,9 @@ from stm_ros.tracking.reporting import LateReads
 from stm_ros.tracking.reporting import empty_result
 from stm_ros.tracking.reporting import memory_report
 from stm_ros.tracking.result import Result
+from stm_ros.tracking.sizing import columns_for
+from stm_ros.tracking.sizing import expected_positions
+from stm_ros.tracking.sizing import planned_layout
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
@@ -40,7 +40,6 @@ from stm_ros.tracking.writing import worth_remembering
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import encode_png
-from stm_ros.vision.masks import MAX_TARGET_ID
 from stm_ros.vision.masks import check_image
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
@@ -49,8 +48,6 @@ from stm_ros.vision.prepare import geometry_for
 from stm_ros.vision.prepare import prepare_masks
 
 MAX_NOTES = 16
-_WIDEST_EXPECTED = 16 / 9
-_TARGETS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Tracker:
         #: what changed by itself and people should hear of, newest last
         self.notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._pending: PendingWrite | None = None
-        self.bank = self._empty_bank(self._expected_positions())
+        self.bank = self._empty_bank(expected_positions(self.config))
 
     @classmethod
     def from_pretrained(cls, name: str = 'stm_lite', weights: str | Path | None = None,
@@ -292,14 +289,8 @@ class Tracker:
         self.bank, self.labels, self.streams = bank, content.labels, content.streams
 
     def _empty_bank(self, positions: int) -> MemoryBank:
-        return MemoryBank(self._plan(self.config.max_targets, positions), self.policy, self.device)
-
-    def _plan(self, targets: int, positions: int, held: int = 0) -> BankLayout:
-        """The layout for so many targets and positions; `held` bytes are given up for it."""
-        layout = self.engine.layout(self.config.max_frames, targets, positions)
-        spare = spare_bytes(self.device)
-        return layout_within(layout, self.config.max_megabytes,
-                             None if spare is None else spare + held)
+        layout = planned_layout(self.engine, self.config, self.config.max_targets, positions)
+        return MemoryBank(layout, self.policy, self.device)
 
     def check_room(self, references: int, ids: Iterable[int]) -> None:
         """Make sure that so many more references fit, enlarging memory for new targets.
@@ -309,24 +300,15 @@ class Tracker:
         """
         self.bank.check_reference_room(references)
         targets = len(self.labels.keys() | set(ids))
-        if targets <= self.bank.layout.targets:
-            return
-        if targets > MAX_TARGET_ID:
-            raise InputError(f'{targets} targets; {MAX_TARGET_ID} can be told apart')
-        wanted = min(MAX_TARGET_ID, -(-targets // _TARGETS_AT_A_TIME) * _TARGETS_AT_A_TIME)
-        self._enlarge(wanted, self.bank.layout.positions)
+        if targets > self.bank.layout.targets:
+            self._enlarge(columns_for(targets), self.bank.layout.positions)
 
     def _enlarge(self, targets: int, positions: int) -> None:
-        layout = self._plan(targets, positions, self.bank.layout.bytes)
+        layout = planned_layout(self.engine, self.config, targets, positions,
+                                self.bank.layout.bytes)
         self.bank.resize(layout)
         self.notes.append(f'memory enlarged for {targets} targets and {positions} positions: '
                           f'{layout.slots} frames, {layout.bytes / 1e6:.0f} MB')
-
-    def _expected_positions(self) -> int:
-        """Positions of a wide image at input_size; a larger one makes the bank grow once."""
-        size = self.config.input_size
-        expected = geometry_for((size, round(size * _WIDEST_EXPECTED)), size, 16).padded
-        return (expected[0] // 16) * (expected[1] // 16)
 
     def _geometry(self, image: np.ndarray) -> Geometry:
         stride = self.network.stride

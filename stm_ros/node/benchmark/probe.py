@@ -4,16 +4,12 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -22,6 +18,7 @@ from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.conversion import time_message
 from stm_ros.node.demo.client import NODE
 from stm_ros.node.demo.client import DemoError
+from stm_ros.node.demo.client import GraphMember
 from stm_ros.srv import SetReference
 
 _SERVICE_SECONDS = 60.0
@@ -33,7 +30,7 @@ _DIAGNOSTICS_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 
 
-class GraphProbe:
+class GraphProbe(GraphMember):
     """Publishes images on /image as a camera does, and notes when their masks were published.
 
     Images are sent reliably: best effort loses large ones between busy processes, and it is the
@@ -48,11 +45,7 @@ class GraphProbe:
 
         :param images: H×W×3 uint8 RGB, sent over and over.
         """
-        # Ctrl-C stays what it is in Python
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node('stm_bench')
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        super().__init__('stm_bench')
         camera = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self._publisher = self._node.create_publisher(Image, '/image', camera)
         # Any, because rclpy's types leave out callbacks that want the message's times as well
@@ -66,17 +59,6 @@ class GraphProbe:
         self._diagnostics: dict[str, str] = {}
         #: ns at which the mask of the image with this stamp was published
         self.answers: dict[int, int] = {}
-
-    def __enter__(self) -> 'GraphProbe':
-        """Stay in the graph."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        """Leave the graph."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.try_shutdown()
 
     def show(self, label_map: np.ndarray, seconds: float, check: Callable[[], None]) -> None:
         """Wait for the node and show it the targets of the first image.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import rclpy
@@ -64,16 +65,38 @@ class Answer:
     attempts: int
 
 
-class DemoClient:
+MemberT = TypeVar('MemberT', bound='GraphMember')
+
+
+class GraphMember:
+    """A node of its own in the graph, spun by whoever waits, until the `with` block ends."""
+
+    def __init__(self, name: str) -> None:
+        """Join the graph as `name`."""
+        # Ctrl-C stays what it is in Python
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node(name)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+
+    def __enter__(self: MemberT) -> MemberT:
+        """Stay in the graph."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+
+class DemoClient(GraphMember):
     """Publishes images on /image, one at a time, and waits for each one's mask and targets."""
 
     def __init__(self) -> None:
         """Join the graph."""
-        # Ctrl-C stays what it is in Python
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node('stm_demo')
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        super().__init__('stm_demo')
         camera = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._images = self._node.create_publisher(Image, '/image', camera)
         self._node.create_subscription(Image, f'{NODE}/mask', self._on_mask, 5)
@@ -84,17 +107,6 @@ class DemoClient:
         self._mask: Image | None = None
         self._mask_time = 0.0
         self._targets: TargetArray | None = None
-
-    def __enter__(self) -> 'DemoClient':
-        """Stay in the graph."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        """Leave the graph."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.try_shutdown()
 
     def wait_for_node(self, seconds: float, check: Callable[[], None]) -> None:
         """
