@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_ros.cli.main import main
-from stm_ros.evaluation.calibrating import calibration_table
+from stm_ros.evaluation.calibrating import balanced
+from stm_ros.evaluation.calibration import calibration_table
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.replay.clips import generate_clip
@@ -22,9 +23,9 @@ _pairs = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_s
 
 @given(_pairs, _pairs)
 def test_the_map_starts_at_nothing_and_never_falls(video, absences):
-    table = json.loads(calibration_table(*(
+    table = json.loads(calibration_table(*balanced(*(
         (np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-        for pairs in (video, absences))))
+        for pairs in (video, absences)))))
     calibration = Calibration(tuple(table['predicted']), tuple(table['measured']))
     values = [calibration(x) for x in np.linspace(0, 1, 30)]
     assert calibration(0.0) == 0.0
@@ -34,7 +35,7 @@ def test_the_map_starts_at_nothing_and_never_falls(video, absences):
 def test_absences_weigh_as_much_as_video():
     video = np.full(100, 0.3), np.full(100, 0.8)
     away = np.full(7, 0.3), np.zeros(7)
-    table = json.loads(calibration_table(video, away))
+    table = json.loads(calibration_table(*balanced(video, away)))
     assert np.interp(0.3, table['predicted'], table['measured']) == pytest.approx(0.4, abs=0.03)
 
 

@@ -64,19 +64,24 @@ def test_a_removed_target_is_not_in_the_library_and_edits_count(clip, tmp_path):
 
 
 def test_a_bad_library_names_the_file_and_changes_nothing(clip, tmp_path):
-    tracker = make_tracker()
+    tracker, other = make_tracker(), make_tracker()
+    with pytest.raises(ValueError, match='no references'):
+        export_references(tracker, tmp_path / 'known')
     tracker.add_reference(clip[0][0], clip[0][1])
     with pytest.raises(InputError, match='holds no folders'):
         import_references(tracker, tmp_path)
     export_references(tracker, tmp_path / 'known')
+    assert [path.name for path in tmp_path.iterdir()] == ['known']
+    with pytest.raises(InputError, match=r'shows targets \[1\], which are tracked already'):
+        import_references(tracker, tmp_path / 'known')
     place = tmp_path / 'known' / 'reference_000'
     cv2.imwrite(str(place / 'mask.png'), np.zeros((7, 9), np.uint8))
     with pytest.raises(InputError, match='reference_000'):
-        import_references(tracker, tmp_path / 'known')
+        import_references(other, tmp_path / 'known')
     (place / 'mask.png').unlink()
     with pytest.raises(InputError, match=r'mask\.png does not exist'):
-        import_references(tracker, tmp_path / 'known')
-    assert len(tracker.bank.references()) == 1
+        import_references(other, tmp_path / 'known')
+    assert not other.bank.references() and not other.targets
     with pytest.raises(ValueError, match='not empty'):
         export_references(tracker, tmp_path / 'known')
 

@@ -173,6 +173,8 @@ def test_shrinking_gives_up_frames_and_keeps_references(shares_key):
     for stamp in (1, 2, 3, 4):
         bank.write_recent(make_frame(bank, stamp), due=True)
     before = export_bank(bank)[0]
+    with pytest.raises(InputError, match='3 references do not fit into 3'):
+        bank.resize(replace(bank.layout, slots=3), new_references=2)
     bank.resize(replace(bank.layout, slots=3, targets=2, positions=6))
     assert stamps(bank) == [0, 3, 4]
     held = [bank.slot(i).stamp_ns for i in range(3)]

@@ -164,7 +164,7 @@ def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
     with torch.inference_mode():
         query = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry)
         masks = torch.zeros(2, 64, 96, device=meta)
-        memory = engine.memorize(query, masks)
+        memory = engine.network.encode_memory(query, masks)
         frame = NewFrame(memory.key, memory.value, (1, 2), frozenset((1, 2)), 'camera', 0, 1.0,
                          {}, np.zeros(engine.network.key_channels, np.float32))
         for target in frame.targets:
@@ -176,4 +176,4 @@ def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
             for field in fields(sight):
                 assert getattr(sight, field.name).device == meta, field.name
             assert sight.channels.shape == (60, 90) and sight.logits.shape == (3, 64, 96)
-            assert sight.mass.shape == (2, 2) and sight.confidence.shape == (2,)
+            assert sight.mass.shape == (2, 2, 2) and sight.confidence.shape == (2,)

@@ -215,7 +215,7 @@ def test_an_answer_is_compared_with_the_truth():
 @photographs_installed
 def test_the_command_writes_table_figures_and_pictures(tmp_path, capsys):
     pytest.importorskip('matplotlib')
-    code = main(['reliability', '--size', '96x128', '--cases', 'scene_cut,look_alike', '--clips',
+    code = main(['reliability', '--size', '128x96', '--cases', 'scene_cut,look_alike', '--clips',
                  '1', '--sheets', '--set', 'memorize_every=7', '--out', str(tmp_path)])
     printed = capsys.readouterr().out
     assert code == 0 and 'false detections while absent' in printed
@@ -235,7 +235,8 @@ def test_refusals(capsys):
         ReliabilityClip('leave_7', 0)
     with pytest.raises(InputError, match='20x30'):
         ReliabilityClip('leave_10', 0, (20, 30))
-    for words, told in ((['--size', '240'], '--size 240'), (['--clips', '0'], '--clips 0'),
+    for words, told in ((['--size', '240'], "size '240' is not of the form"),
+                        (['--clips', '0'], '--clips 0'),
                         (['--cases', 'tea'], 'leave_1000'), (['--set', 'tea=1'], 'memorize_every')):
         assert main(['reliability', *words]) == 2
         assert told in capsys.readouterr().err

@@ -17,10 +17,13 @@ from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.description import describe_target
 from stm_ros.tracking.engine import NetworkOutputError
+from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.result import StaleResultError
 from stm_ros.tracking.targets import next_state
+from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.prepare import geometry_for
 
 SIZE = (240, 320)
 
@@ -281,6 +284,7 @@ def test_a_budget_in_megabytes_decides_how_many_frames_are_held(clip):
         make_tracker(max_megabytes=1.0)
     with pytest.raises(InputError, match='the device has'):
         make_tracker(max_frames=4096, max_targets=254, input_size=4096)
+    assert make_tracker(input_size=0, max_megabytes=50.0).bank.layout.positions == 0
 
 
 def test_a_replaced_target_reads_nothing_of_what_it_was(clip):
@@ -295,6 +299,82 @@ def test_a_replaced_target_reads_nothing_of_what_it_was(clip):
     answers = [each.step(clip[3][0], stamp_ns=3) for each in (tracker, fresh)]
     assert np.array_equal(answers[0].label_map, answers[1].label_map)
     assert answers[0].targets[0].label == 'corner'
+
+
+def test_a_replaced_target_is_looked_for_everywhere_on_every_stream(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for stream in ('camera', 'wrist'):
+        tracker.step(clip[1][0], stream)
+    assert all(state.motions and state.masks for state in tracker.streams.values())
+    tracker.add_reference(clip[2][0], clip[2][1], place_hint=False, replace_known=True)
+    assert not any(state.motions or state.masks for state in tracker.streams.values())
+
+
+def test_a_correction_while_the_target_is_away_does_not_stall_the_stream(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    motion = Motion(Box(400.0, 50.0, 30.0, 30.0), (40.0, 0.0), coasted=3)
+    tracker.streams['camera'].motions[1] = motion
+    tracker.add_reference(clip[1][0], clip[1][1], place_hint=False)
+    assert tracker.step(clip[2][0]).targets[0].state == TargetState.TRACKING
+
+
+def test_a_refused_reference_in_a_tight_budget_changes_nothing(clip):
+    layout = make_tracker().bank.layout
+    tracker = make_tracker(max_frames=10, max_megabytes=10 * layout.bytes_per_slot / 1e6)
+    for time in range(4):
+        tracker.add_reference(clip[time][0], clip[time][1], stamp_ns=time)
+    tracker.step(clip[5][0], stamp_ns=5)
+    more = np.zeros_like(clip[0][1])
+    more.flat[100:108] = np.arange(2, 10)
+    with pytest.raises(InputError, match='references do not fit'):
+        tracker.add_reference(clip[0][0], more, stamp_ns=6)
+    assert tracker.targets == {1: 'target 1'} and tracker.bank.layout.slots == 10
+    assert tracker.step(clip[6][0], stamp_ns=7).targets[0].state == TargetState.TRACKING
+
+
+def test_segment_never_changes_memory(clip):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    before = tracker.bank.layout
+    panorama = np.tile(clip[0][0], (1, 9, 1))
+    assert tracker.segment(panorama).label_map.shape == panorama.shape[:2]
+    assert tracker.bank.layout == before and not tracker.notes
+
+
+def test_a_lost_target_s_attention_is_of_the_whole_frame(clip):
+    tracker = make_tracker(lost_below=1.0, uncertain_below=1.0, policy='paper', memorize_every=1)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    tracker.step(clip[1][0])
+    result = tracker.step(clip[2][0])
+    assert result.targets[0].state == TargetState.LOST
+    query = tracker.engine.encode(clip[2][0], geometry_for(SIZE, 480, 16)).key
+    bank = tracker.bank
+    [reading] = bank.read(query.flatten(2)[0].T, bank.readable_slots('camera'), 'l2')
+    assert np.allclose(result.memory.attention[1], reading.slot_mass[0].mean(1), atol=1e-4)
+
+
+def test_a_snapshot_leaves_out_streams_that_are_not_there(clip, tmp_path):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1], stream='old')
+    tracker.step(clip[1][0], 'old')
+    tracker.save(tmp_path / 'memory.safetensors')
+    other = make_tracker(max_streams=1)
+    other.load(tmp_path / 'memory.safetensors', ['front'])
+    assert other.step(clip[2][0], 'front').targets[0].state == TargetState.TRACKING
+    assert [slot.kind for slot in other.bank.slots if slot is not None] == ['reference']
+
+
+def test_frames_are_kept_by_seconds_whatever_the_reference_s_stamp(clip):
+    tracker = make_tracker(memorize_by='seconds', memorize_seconds=2.0, max_frames=16)
+    tracker.add_reference(clip[0][0], clip[0][1], stamp_ns=10 ** 15)
+    tracker.streams['camera'].stamp_ns = None
+    for time in range(1, 6):
+        tracker.step(clip[time][0], stamp_ns=time * 10 ** 9)
+    tracker.settle()
+    kept = sorted(slot.stamp_ns // 10 ** 9 for slot in tracker.bank.kept_slots('camera'))
+    assert kept == [1, 3, 5, 10 ** 6]
 
 
 def test_a_correction_adds_a_reference(clip):
@@ -329,7 +409,7 @@ def test_a_failing_network_leaves_memory_untouched(clip):
     held = [slot.stamp_ns for slot in tracker.bank.slots if slot is not None]
     decode = tracker.network.decode
     tracker.network.decode = lambda *values: decode(*values)._replace(
-        logits=torch.full((1, 60, 80), torch.nan))
+        logits=torch.full((2, 60, 80), torch.nan))
     with pytest.raises(NetworkOutputError):
         tracker.step(clip[2][0], stamp_ns=2)
     tracker.network.decode = decode

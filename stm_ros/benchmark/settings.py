@@ -11,10 +11,12 @@ import torch
 
 from stm_ros.networks.checkpoints import NETWORKS
 from stm_ros.tracking.config import DTYPES
+from stm_ros.tracking.config import TrackerConfig
 from stm_ros.vision.errors import InputError
 
 PLAIN = 'plain'
-_LIMITS = {'targets': (1, 64), 'memory': (1, 1024), 'threads': (0, 256), 'top_k': (0, 1_000_000)}
+_LIMITS = {'targets': (1, 64), 'memory': (1, 1024), 'threads': (0, 256), 'top_k': (0, 1_000_000),
+           'full_look_every': (1, 1_000_000)}
 _SMALLEST, _LARGEST = 64, 4096
 
 
@@ -24,6 +26,7 @@ class Settings:
 
     size: width and height in pixels, which the network sees as they are. memory: frames read in
     every measured frame, the reference included. threads: of the processor; 0 leaves it to torch.
+    full_look_every: as in TrackerConfig; 1 for frames that are all searched as a whole.
     plain: the paper's procedure as written (benchmark.plain) instead of the tracker.
     """
 
@@ -36,6 +39,7 @@ class Settings:
     threads: int = 0
     device: str = 'cpu'
     top_k: int = 0
+    full_look_every: int = TrackerConfig.full_look_every
     plain: bool = False
 
     def __post_init__(self) -> None:

@@ -101,6 +101,10 @@ class TrackerSubject(Subject):
         self.tracker.settle()
         return len(result.memory.slots)
 
+    def follow(self, other: 'TrackerSubject') -> None:
+        """Step the same frames as `other` from now on."""
+        self._next = other._next
+
     def attach(self, stopwatch: Stopwatch) -> None:
         """Time the stages of every further step."""
         engine = self.tracker.engine
@@ -148,7 +152,7 @@ def tracker_config(settings: Settings) -> TrackerConfig:
         input_size=0, max_frames=max(_LEAST_MAX_FRAMES, settings.memory),
         policy='paper' if settings.memory > 1 else 'reference_only',
         max_targets=max(TrackerConfig.max_targets, settings.targets), memorize_every=1,
-        top_k=settings.top_k, dtype=settings.dtype)
+        top_k=settings.top_k, dtype=settings.dtype, full_look_every=settings.full_look_every)
 
 
 def make_subject(settings: Settings) -> Subject:

@@ -12,7 +12,6 @@ from stm_ros.vision.errors import InputError
 if TYPE_CHECKING:
     from stm_ros.benchmark.settings import Settings
 
-HELP = 'measure what a frame takes, stage by stage, on this machine'
 _SWEEPS = ('memory', 'targets', 'size')
 
 
@@ -31,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       'every frame, the reference included (default %(default)s)')
     what.add_argument('--top-k', type=int, default=0, metavar='N', help='memory positions read by '
                       'each query position; 0 for all (default %(default)s)')
+    what.add_argument('--full-look-every', type=int, default=10, metavar='N', help='every Nth '
+                      'frame is searched as a whole, the others around the targets; 1 for always '
+                      '(default %(default)s)')
     what.add_argument('--dtype', default='auto', help='auto, float32, bfloat16, float16 or '
                       'float64 (default %(default)s)')
     what.add_argument('--threads', type=int, default=0, metavar='N',
@@ -100,7 +102,8 @@ def _settings(arguments: argparse.Namespace) -> 'Settings':
     return Settings(
         model=arguments.model, weights=arguments.weights, size=parse_size(arguments.size),
         targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
-        threads=arguments.threads, device=arguments.device, top_k=arguments.top_k)
+        threads=arguments.threads, device=arguments.device, top_k=arguments.top_k,
+        full_look_every=arguments.full_look_every)
 
 
 def _run_stages(arguments: argparse.Namespace, settings: 'Settings') -> int:

@@ -5,8 +5,6 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
 
-HELP = 'fit what the confidence of weights means, and write it into them'
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -29,9 +27,10 @@ def run(arguments: Namespace) -> int:
     from safetensors.torch import save_file
 
     from stm_ros.evaluation.calibrating import RAW_CONFIG
-    from stm_ros.evaluation.calibrating import calibration_table
+    from stm_ros.evaluation.calibrating import balanced
     from stm_ros.evaluation.calibrating import observe_absences
     from stm_ros.evaluation.calibrating import observe_video
+    from stm_ros.evaluation.calibration import calibration_table
     from stm_ros.evaluation.datasets import load_benchmark
     from stm_ros.evaluation.experiment import Subject
     from stm_ros.evaluation.experiment import without_calibration
@@ -43,9 +42,9 @@ def run(arguments: Namespace) -> int:
     benchmark = load_benchmark(Protocol.DAVIS_2016, arguments.root, arguments.split)
     network = without_calibration(load_network('stm_lite', arguments.weights))
     subject = Subject(network, RAW_CONFIG)
-    table = calibration_table(
+    table = calibration_table(*balanced(
         observe_video(benchmark, subject, arguments.quiet),
-        observe_absences(subject, arguments.clips, (240, 320)))
+        observe_absences(subject, arguments.clips, (240, 320))))
     state, metadata = read_checkpoint(arguments.weights)
     metadata['calibration'] = table
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,6 @@ from stm_ros.replay.sources import open_source
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.prompts import parse_box
 
-HELP = 'show a target to the real node over ROS 2 and judge what it answers'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

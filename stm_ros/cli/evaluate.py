@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from stm_ros.evaluation.report import Evaluation
     from stm_ros.tracking import TrackerConfig
 
-HELP = 'measure J&F, robustness and calibration on a benchmark'
-
 _TRACKER_OPTIONS = ('input_size', 'max_frames', 'memorize_every', 'top_k', 'policy', 'dtype')
 
 

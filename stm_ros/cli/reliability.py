@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from stm_ros.evaluation.reliability_clips import ReliabilityClip
     from stm_ros.tracking import Tracker
 
-HELP = 'measure how honest the tracker is about targets that leave or hide'
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `stm reliability`."""
@@ -26,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
     parser.add_argument('--threads', type=int, default=1,
                         help='processor threads; 0 leaves it to torch (%(default)s)')
-    parser.add_argument('--size', default='240x320', metavar='HxW',
+    parser.add_argument('--size', default='320x240', metavar='WxH',
                         help='of the clips, in pixels, which the network sees as they are '
                         '(%(default)s)')
     parser.add_argument('--cases', default='', help='only these: names with commas')
@@ -48,13 +46,15 @@ def run(arguments: Namespace) -> int:
     _check(arguments)
     import torch
 
+    from stm_ros.benchmark.settings import parse_size
     from stm_ros.evaluation.reliability_clips import CASES
     from stm_ros.evaluation.reliability_clips import ReliabilityClip
     from stm_ros.evaluation.reliability_report import as_text
     from stm_ros.evaluation.reliability_report import write_report
     from stm_ros.tracking import Tracker
 
-    size = parse_size(arguments.size)
+    width, height = parse_size(arguments.size)
+    size = (height, width)
     cases = [name for name in arguments.cases.split(',') if name] or list(CASES)
     clips = [ReliabilityClip(case, number, size, arguments.seed)
              for case in cases for number in range(arguments.clips)]
@@ -94,14 +94,3 @@ def _check(arguments: Namespace) -> None:
     for name, least in (('clips', 1), ('threads', 0), ('seed', 0)):
         if getattr(arguments, name) < least:
             raise InputError(f'--{name} {getattr(arguments, name)}: accepted is {least} or more')
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'240x320' as (240, 320).
-
-    :raises InputError: for anything else.
-    """
-    height, _, width = text.partition('x')
-    if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f'--size {text}: height and width are accepted, such as 240x320')
-    return int(height), int(width)

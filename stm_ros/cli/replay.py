@@ -20,8 +20,6 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.prompts import parse_box
 
-HELP = 'track through a recorded bag, a video or a folder of images'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

@@ -32,7 +32,6 @@ from stm_ros.vision.overlay import draw_overlay
 from stm_ros.vision.overlay import heat_map
 from stm_ros.vision.prepare import geometry_for
 
-HELP = 'one reference, one query image: mask, confidence, attention, readout'
 _LABEL = 'Space-time visual memory'
 _OUTPUT = 'Memory readout, attention map, confidence score'
 _PANEL_WIDTH = 480

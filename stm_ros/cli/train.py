@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stm_ros.networks.stm_lite import STMLite
 
-HELP = 'train stm_lite; run again to continue after a stop'
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""

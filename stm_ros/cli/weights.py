@@ -5,8 +5,6 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
 
-HELP = 'check and convert checkpoints'
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""

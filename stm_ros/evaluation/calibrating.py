@@ -1,14 +1,12 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Fit what confidence means: on annotated video, and on clips in which the target is away."""
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from stm_ros.evaluation.calibration import fit_calibration
 from stm_ros.evaluation.datasets import Benchmark
 from stm_ros.evaluation.experiment import Subject
 from stm_ros.evaluation.reliability import measure_clip
@@ -55,16 +53,10 @@ def _clips(count: int, size: tuple[int, int]) -> Iterable[ReliabilityClip]:
             for case in ABSENCES for number in range(count))
 
 
-def calibration_table(*observations: tuple[np.ndarray, np.ndarray]) -> str:
-    """The JSON that weights carry in their metadata; each of `observations` weighs the same.
-
-    A confidence of 0 claims nothing, and means nothing.
-    """
+def balanced(*observations: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences and IoUs of all of `observations`, each repeated to weigh the same."""
     longest = max(len(confidence) for confidence, _ in observations)
     confidence, overlap = (
         np.concatenate([np.resize(part[which], longest) for part in observations])
         for which in (0, 1))
-    predicted, measured = (knots.round(5) for knots in fit_calibration(confidence, overlap))
-    kept = np.diff(predicted, prepend=0.0) > 0
-    return json.dumps({'predicted': [0.0, *predicted[kept].tolist()],
-                       'measured': [0.0, *measured[kept].tolist()]})
+    return confidence, overlap

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Whether confidence means what it says: the expected IoU of a mask with the truth."""
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,17 @@ def fit_calibration(
         knots[cheapest:cheapest + 2] = [_merge(*knots[cheapest:cheapest + 2])]
     xs, ys, _ = zip(*knots, strict=True)
     return np.array(xs), np.array(ys)
+
+
+def calibration_table(confidence: np.ndarray, iou: np.ndarray) -> str:
+    """The fitted map as weights carry it in their metadata, JSON.
+
+    A confidence of 0 claims nothing, and means nothing.
+    """
+    predicted, measured = (knots.round(5) for knots in fit_calibration(confidence, iou))
+    kept = np.diff(predicted, prepend=0.0) > 0
+    return json.dumps({'predicted': [0.0, *predicted[kept].tolist()],
+                       'measured': [0.0, *measured[kept].tolist()]})
 
 
 Knot = tuple[float, float, float]

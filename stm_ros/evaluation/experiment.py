@@ -1,7 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """One evaluation from end to end: track or read label maps, score, spoil, calibrate."""
-import json
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.calibration import assess_calibration
-from stm_ros.evaluation.calibration import fit_calibration
+from stm_ros.evaluation.calibration import calibration_table
 from stm_ros.evaluation.datasets import Benchmark
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.report import Evaluation
@@ -117,9 +116,7 @@ def without_calibration(network: SpaceTimeNetwork) -> SpaceTimeNetwork:
 
 def write_calibration(path: Path, observations: list[Observation]) -> None:
     """Fit the calibration and write it in the form that weights carry in their metadata."""
-    predicted, measured = fit_calibration(*_claims(observations))
-    table = {'predicted': predicted.tolist(), 'measured': measured.tolist()}
-    path.write_text(json.dumps(table) + '\n', encoding='utf-8')
+    path.write_text(calibration_table(*_claims(observations)) + '\n', encoding='utf-8')
 
 
 def _calibration(observations: list[Observation]) -> Calibration | None:

@@ -65,12 +65,19 @@ class MemoryBank:
                 torch.zeros(*place, per_group, layout.value_channels, dtype=layout.value_dtype,
                             device=self.device))
 
-    def resize(self, layout: BankLayout) -> None:
+    def clear(self) -> None:
+        """Hold nothing any more; the tensors stay."""
+        self.slots = [None] * self.layout.slots
+        self.columns = {}
+        self._order = 0
+
+    def resize(self, layout: BankLayout, new_references: int = 0) -> None:
         """Move to tensors of another layout; where slots get fewer, the policy gives frames up.
 
+        :param new_references: how many more are about to be pinned.
         :raises InputError: where what is pinned does not fit into the new layout.
         """
-        self._check_pinned_room(layout.slots, len(self.references()))
+        self._check_pinned_room(layout.slots, len(self.references()) + new_references)
         held = [index for index, slot in enumerate(self.slots) if slot is not None]
         positions = max((self.slot(index).positions for index in held), default=0)
         if layout.targets < len(self.columns) or layout.positions < positions:
@@ -79,7 +86,7 @@ class MemoryBank:
                              'too small')
         keys, values = self._allocate(layout)
         while len(held) > layout.slots:
-            held.remove(self._give_up())
+            held.remove(self.give_up())
         places = held if layout.slots >= self.layout.slots else range(len(held))
         slots: list[Slot | None] = [None] * layout.slots
         shared = min(self.values.shape[3], values.shape[3])
@@ -190,10 +197,13 @@ class MemoryBank:
         for index, slot in enumerate(self.slots):
             if slot is None:
                 return index
-        return self._give_up()
+        return self.give_up()
 
-    def _give_up(self) -> int:
-        """Free the slot of the frame that the policy gives up; its index."""
+    def give_up(self) -> int:
+        """Free the slot of the frame that the policy gives up; its index.
+
+        Of the stream that holds most, and a newest frame only where nothing else is left.
+        """
         held = [slot for slot in self.slots if slot is not None]
         candidates = [slot for slot in held if slot.kind == SlotKind.MEMORY]
         if not candidates:

@@ -1,7 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """A bank as tensors by name and a JSON-able table, for snapshots."""
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,20 +37,23 @@ def export_bank(bank: MemoryBank) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {'columns': {str(t): c for t, c in bank.columns.items()}, 'slots': rows}
 
 
-def import_bank(bank: MemoryBank, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
-    """Fill an empty `bank` with what export_bank gave; it grows to what that needs.
+def needs_of(content: dict[str, Any]) -> tuple[int, int]:
+    """Targets, and positions a frame, that a bank needs to hold what export_bank gave."""
+    positions = max((row['grid'][0] * row['grid'][1] for row in content['slots']), default=0)
+    return len(content['columns']), positions
 
-    :raises SnapshotError: where the snapshot has more slots than the bank may have.
+
+def import_bank(bank: MemoryBank, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
+    """Fill an empty `bank`, large enough for it, with what export_bank gave.
+
+    :raises SnapshotError: where the snapshot has more slots than the bank.
     """
     rows = content['slots']
     highest = max((row['index'] for row in rows), default=-1)
     if highest >= bank.layout.slots:
         raise SnapshotError(f'the snapshot uses memory slot {highest + 1} and this tracker has '
-                            f'{bank.layout.slots}: raise max_frames')
-    positions = max([bank.layout.positions, *(r['grid'][0] * r['grid'][1] for r in rows)])
-    targets = max(bank.layout.targets, len(content['columns']))
-    if positions > bank.layout.positions or targets > bank.layout.targets:
-        bank.resize(replace(bank.layout, positions=positions, targets=targets))
+                            f'{bank.layout.slots}: raise max_frames or '
+                            'max_megabytes')
     bank.columns = {int(target): column for target, column in content['columns'].items()}
     for row in rows:
         index = row['index']

@@ -22,7 +22,7 @@ def layout_within(layout: BankLayout, max_megabytes: float, spare_bytes: int | N
     :raises InputError: with the arithmetic, where not even two slots fit into the budget, or the
         result does not fit into the device.
     """
-    if max_megabytes:
+    if max_megabytes and layout.bytes_per_slot:
         slots = min(layout.slots, int(max_megabytes * MEGABYTE) // layout.bytes_per_slot)
         if slots < MIN_SLOTS:
             raise InputError(
@@ -49,7 +49,9 @@ def arithmetic(layout: BankLayout) -> str:
 def spare_bytes(device: torch.device) -> int | None:
     """Bytes that `device` can still give, None where nobody knows."""
     if device.type == 'cuda':
-        return torch.cuda.mem_get_info(device)[0]
+        # what torch holds for later is free to it
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
     try:
         lines = Path('/proc/meminfo').read_text().splitlines()
     except OSError:

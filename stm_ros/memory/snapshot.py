@@ -30,7 +30,7 @@ def write_snapshot(path: Path, tensors: dict[str, Tensor], content: dict[str, An
     text = json.dumps({'format': FORMAT_VERSION, **content})
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {'content': text, 'checksum': _checksum(plain, text)}
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    partial = path.with_name(f'.{os.getpid()}.partial')
     try:
         with partial.open('wb') as file:
             file.write(to_bytes(plain, metadata))

@@ -38,6 +38,7 @@ from stm_ros.node.worker import MAX_JOBS
 from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import Tracker
+from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.recovery import Recovery
 from stm_ros.vision.errors import InputError
@@ -268,6 +269,8 @@ class StmTracker(LifecycleNode):
                 return job.result(timeout=_REPLY_SECONDS)
             except (FutureTimeoutError, WorkerStoppedError, ValueError, OSError,
                     RuntimeError) as error:
+                # who was told that it is refused must not find it done later
+                job.cancel()
                 refusal = type(response)()
                 refusal.success = False
                 refusal.message = str(error) or f'no answer within {_REPLY_SECONDS:.0f} s'
@@ -295,11 +298,15 @@ class StmTracker(LifecycleNode):
         self._settings = values
         tracker = self._tracker
         if tracker is not None:
-            # these are fixed, and may have been reduced for lack of memory
-            held = tracker.config
-            tracker.config = replace(config, max_streams=held.max_streams,
-                                     max_frames=held.max_frames, input_size=held.input_size)
+            self._worker.submit(lambda: _change_settings(tracker, config), even_when_paused=True)
         return SetParametersResult(successful=True)
+
+
+def _change_settings(tracker: Tracker, config: TrackerConfig) -> None:
+    """Take over what may change; the rest is fixed, or may have been reduced for lack of memory."""
+    held = tracker.config
+    tracker.config = replace(config, max_streams=held.max_streams, max_frames=held.max_frames,
+                             input_size=held.input_size)
 
 
 def _shorter_side(request: Any) -> int:

@@ -132,11 +132,11 @@ class Requests:
         """Go on from a file, or add the references of a folder, in the snapshot folder."""
         if request.references_only:
             path = self._snapshot_path(request.name, '')
-            ids = import_references(self.tracker, path, set(self.streams))
+            ids = import_references(self.tracker, path, list(self.streams))
             response.message = f'added references of {len(ids)} targets from {path}'
         else:
             path = self._snapshot_path(request.name, SNAPSHOT_SUFFIX)
-            self.tracker.load(path)
+            self.tracker.load(path, list(self.streams))
             response.message = f'loaded {len(self.tracker.targets)} targets from {path}'
         response.success = True
         response.target_ids = list(self.tracker.targets)

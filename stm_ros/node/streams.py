@@ -52,7 +52,6 @@ class CameraStream:
 
     name: str
     history_frames: int
-    frame_id: str = ''
     last_error: str = ''
     _history: deque = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -122,6 +122,8 @@ class Worker(Generic[FrameT]):
 
 
 def _fulfil(job: Callable[[], Any], future: Future) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         future.set_result(job())
     except Exception as error:  # noqa: BLE001 - it is raised again where the job is waited for

@@ -46,10 +46,10 @@ class Sight:
     """What memory says about a query frame, for N targets in the bank's order, on the device.
 
     logits: (N+1)×H'×W' aggregated, of the padded input. soft_masks: N×H'×W', zero in the padding.
-    channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×S, the
-    attention of each target's pixels on each slot. confidence: N, not calibrated. support: N,
-    share of each mask that the references alone would give as well. is_finite: 1.
-    descriptor: Ck, see stm_ros.memory.descriptors.
+    channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×2×S, the
+    attention on each slot of the target's pixels, and of all positions alike. confidence: N, not
+    calibrated. support: N, share of each mask that the references alone would give as well.
+    is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors.
     """
 
     logits: Tensor
@@ -66,7 +66,7 @@ class Sight:
 class Prediction:
     """A sight whose small parts have come to the processor: see Sight.
 
-    channels: H×W uint8. mass: N×S float32. confidence: N, calibrated where the weights carry a
+    channels: H×W uint8. mass: N×2×S float32. confidence: N, calibrated where the weights carry a
     calibration. support: N. descriptor: Ck float32.
     """
 
@@ -94,7 +94,8 @@ class Engine:
         self.fingerprint = fingerprint(network)
         self.network = network.to(device, self.dtype).eval()
         self.network.to(memory_format=layout)  # type: ignore[call-overload]
-        self.calibration = calibration_of(network)
+        # with top_k the references are not read by themselves, which it was fitted with
+        self.calibration = None if config.top_k else calibration_of(network)
         self.top_k = config.top_k
 
     @property
@@ -142,9 +143,9 @@ class Engine:
 
     def look(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:
-        """Read and decode without waiting for the device.
+        """Read and decode; nothing is asked of the device.
 
-        :param prior: N×H'×W' masks of the previous frame, zero for targets not seen there.
+        :param prior: N×H'×W', where the targets are likely to be; zero where nobody knows.
         :param regions: where each target is looked for, None for everywhere.
         """
         network = self.network
@@ -168,7 +169,7 @@ class Engine:
                             for reading, cell, region in zip(readings, cells, regions,
                                                              strict=True)])
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
-                     mass, confidence, support, _all_finite(small, confidence)[None],
+                     mass, confidence, support, _all_finite(small, confidence * support)[None],
                      descriptor_of(query.key, cells))
 
     def describe(self, query: Query, masks: Tensor) -> np.ndarray:
@@ -196,14 +197,15 @@ class Engine:
         support = query.key.new_ones(len(readings))
         for places, region in parts:
             own = [readings[place] for place in places]
+            chosen = _selection(places)
             rows, columns = region.slices(self.network.stride)
-            hint = None if prior is None else prior[places][:, rows, columns]
+            hint = None if prior is None else prior[chosen, rows, columns]
             decoded, quality, backed = self._decode_region(cut_query(query, region), own, hint,
                                                            region.shape)
             rows, columns = region.slices(4)
-            logits[places, rows, columns] = decoded.logits
+            logits[chosen, rows, columns] = decoded.logits
             if backed is not None:
-                support[places] = backed.to(support.dtype)
+                support[chosen] = backed.to(support.dtype)
             for number, place in enumerate(places):
                 assessed[place] = None if quality is None else quality[number]
         known = [value for value in assessed if value is not None]
@@ -244,14 +246,20 @@ def _all_finite(first: Tensor, second: Tensor) -> Tensor:
 
 
 def slot_mass(attention: Tensor, cells: Tensor) -> Tensor:
-    """Attention S×q averaged over query positions by a mask h×w of q cells: S, sums to 1.
+    """Attention S×q averaged over query positions: by a mask h×w of q cells, and all alike.
 
-    A mask that is empty weighs all positions alike.
+    :return: 2×S, both sum to 1. A mask that is empty weighs all positions alike.
     """
     weight = cells.flatten().to(attention.dtype)
     weight = torch.where(weight.sum() > 1e-6, weight, 1.0)
-    mass = attention @ weight
-    return mass / mass.sum()
+    mass = torch.stack([weight, torch.ones_like(weight)]) @ attention.T
+    return mass / mass.sum(1, keepdim=True)
+
+
+def _selection(places: list[int]) -> slice | list[int]:
+    """What picks `places` out of the first axis: a slice where that is possible, a view."""
+    is_run = places == list(range(places[0], places[-1] + 1))
+    return slice(places[0], places[-1] + 1) if is_run else places
 
 
 def cut_cells(cells: Tensor, region: Region | None) -> Tensor:

@@ -8,7 +8,9 @@ stream, the stamp and the labels by id.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from stm_ros.memory.slots import Slot
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import decode_png
@@ -43,29 +46,38 @@ class KnownReference:
 
 
 def export_references(tracker: Tracker, folder: Path) -> int:
-    """Write every reference of `tracker` into `folder`, which must not exist or be empty.
+    """Write every reference of `tracker` into `folder`, which must not exist or be empty; how many.
 
-    :raises SnapshotError: where it is not, or cannot be written. Returns how many were written.
+    :raises SnapshotError: where it is not, cannot be written, or there are none. Half a library is
+        never left.
     """
+    references = tracker.bank.references()
+    if not references:
+        raise SnapshotError('there are no references to write')
+    partial = folder.with_name(f'.{os.getpid()}.partial')
     try:
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.exists() and any(folder.iterdir()):
             raise SnapshotError(f'{folder} is not empty; name a new folder')
-        written = 0
-        for slot in tracker.bank.references():
-            assert slot.source is not None
-            place = folder / f'reference_{written:03d}'
-            place.mkdir(parents=True)
-            (place / IMAGE).write_bytes(slot.source.image_png)
-            mask = decode_png(slot.source.mask_png)
-            # what has been removed since is not in the library either
-            write_label_map(place / MASK, np.where(np.isin(mask, sorted(slot.targets)), mask, 0))
-            table = {'stream': slot.stream, 'stamp_ns': slot.stamp_ns, 'labels': {
-                str(target): tracker.labels[target] for target in sorted(slot.targets)}}
-            (place / TABLE).write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
-            written += 1
+        for number, slot in enumerate(references):
+            _write_reference(partial / f'reference_{number:03d}', slot, tracker.labels)
+        partial.replace(folder)
     except OSError as error:
         raise SnapshotError(f'cannot write references to {folder}: {error.strerror}') from error
-    return written
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return len(references)
+
+
+def _write_reference(place: Path, slot: Slot, labels: dict[int, str]) -> None:
+    assert slot.source is not None
+    place.mkdir(parents=True)
+    (place / IMAGE).write_bytes(slot.source.image_png)
+    mask = decode_png(slot.source.mask_png)
+    # what has been removed since is not in the library either
+    write_label_map(place / MASK, np.where(np.isin(mask, sorted(slot.targets)), mask, 0))
+    table = {'stream': slot.stream, 'stamp_ns': slot.stamp_ns,
+             'labels': {str(target): labels[target] for target in sorted(slot.targets)}}
+    (place / TABLE).write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
 
 
 def read_references(folder: Path) -> list[KnownReference]:
@@ -79,25 +91,34 @@ def read_references(folder: Path) -> list[KnownReference]:
     return [_read_reference(place) for place in places]
 
 
-def import_references(tracker: Tracker, folder: Path, streams: Collection[str] = ()
+def import_references(tracker: Tracker, folder: Path, streams: Sequence[str] = ()
                       ) -> tuple[int, ...]:
     """Add every reference of `folder` to `tracker`, which may hold others; the ids it shows.
 
-    All files are read before anything is changed.
+    All or nothing: files are read before anything is changed.
 
     :param streams: those that there are; a reference of another one counts for the first.
     :raises InputError: where a file cannot be used, or memory has no room for all of them.
     """
     known = read_references(folder)
-    ids = {int(target) for reference in known for target in np.unique(reference.label_map)}
-    tracker.check_room(len(known), ids - {0})
-    for reference in known:
-        stream = reference.stream
-        if streams and stream not in streams:
-            stream = sorted(streams)[0]
-        tracker.add_reference(reference.image, reference.label_map, reference.labels,
-                              stream, reference.stamp_ns, place_hint=False)
-    return tuple(sorted(ids - {0}))
+    ids = {int(target) for reference in known for target in np.unique(reference.label_map)} - {0}
+    taken = sorted(ids & set(tracker.targets))
+    if taken:
+        raise InputError(f'{folder} shows targets {taken}, which are tracked already: remove them '
+                         'first, or give its masks other ids')
+    tracker.check_room(len(known), ids)
+    try:
+        for reference in known:
+            stream = reference.stream
+            if streams and stream not in streams:
+                stream = streams[0]
+            tracker.add_reference(reference.image, reference.label_map, reference.labels,
+                                  stream, reference.stamp_ns, place_hint=False)
+    except Exception:
+        for target in ids & set(tracker.targets):
+            tracker.remove_target(target)
+        raise
+    return tuple(sorted(ids))
 
 
 def _read_reference(place: Path) -> KnownReference:

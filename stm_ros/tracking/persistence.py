@@ -3,6 +3,7 @@
 """Saving and loading a tracker: targets, memory and streams."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.bank_state import export_bank
 from stm_ros.memory.bank_state import import_bank
+from stm_ros.memory.bank_state import needs_of
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.memory.snapshot import read_snapshot
 from stm_ros.memory.snapshot import write_snapshot
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedTracker:
-    """What a snapshot holds beside the bank."""
+    """What a snapshot holds."""
 
+    bank: MemoryBank
     labels: dict[int, str]
     streams: dict[str, StreamState]
 
@@ -55,9 +58,11 @@ def save_tracker(tracker: Tracker, path: Path) -> None:
         'bank': bank, 'streams': streams})
 
 
-def load_tracker(tracker: Tracker, bank: MemoryBank, path: Path) -> LoadedTracker:
-    """Read `path` into the empty `bank`; `tracker` itself is not changed.
+def load_tracker(tracker: Tracker, make_bank: Callable[[int, int], MemoryBank], path: Path
+                 ) -> LoadedTracker:
+    """Read `path`; `tracker` itself is not changed.
 
+    :param make_bank: an empty bank for so many targets and positions a frame.
     :raises SnapshotError: for a damaged file, another network or too small a bank.
     """
     tensors, content = read_snapshot(path)
@@ -66,11 +71,12 @@ def load_tracker(tracker: Tracker, bank: MemoryBank, path: Path) -> LoadedTracke
         raise SnapshotError(
             f'the snapshot {path} was made by {content["network"]!r} with other weights '
             f'than this {network.name!r}; its memory means nothing here')
+    bank = make_bank(*needs_of(content['bank']))
     import_bank(bank, tensors, content['bank'])
     labels = {int(target): label for target, label in content['labels'].items()}
     streams = {name: _stream(row, tensors, tracker.device)
                for name, row in content['streams'].items()}
-    return LoadedTracker(labels, streams)
+    return LoadedTracker(bank, labels, streams)
 
 
 def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.device

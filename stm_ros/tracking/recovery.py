@@ -9,8 +9,6 @@ from typing import TypeVar
 import torch
 
 from stm_ros.memory.bank import MemoryBank
-from stm_ros.memory.slots import Slot
-from stm_ros.memory.slots import SlotKind
 from stm_ros.tracking.tracker import Tracker
 
 LEAST_SLOTS = 2
@@ -83,14 +81,16 @@ class Recovery:
 def shrink_memory(tracker: Tracker, slots: int) -> None:
     """Give `tracker` a bank of so many slots: references stay, of the rest the policy chooses.
 
-    The old tensors are freed before the new ones are made.
+    A device's old tensors are freed before the new ones are made.
 
     :param slots: fewer than now, and at least as many as there are references.
     """
     # results handed out before read from the old bank
     tracker.moves += 1
     old = tracker.bank
-    kept = _kept_slots(old, slots)
+    while sum(slot is not None for slot in old.slots) > slots:
+        old.give_up()
+    kept = [(index, slot) for index, slot in enumerate(old.slots) if slot is not None]
     held = [(slot, old.keys[:, index].cpu(), old.values[:, index].cpu()) for index, slot in kept]
     columns, layout = dict(old.columns), replace(old.layout, slots=slots)
     old.keys = old.values = torch.empty(0)
@@ -103,14 +103,3 @@ def shrink_memory(tracker: Tracker, slots: int) -> None:
     bank.continue_order(max((slot.order for slot, _, _ in held), default=0))
     tracker.bank = bank
     tracker.config = replace(tracker.config, max_frames=slots)
-
-
-def _kept_slots(bank: MemoryBank, count: int) -> list[tuple[int, Slot]]:
-    kept = [(index, slot) for index, slot in enumerate(bank.slots) if slot is not None]
-    while len(kept) > count:
-        candidates = [slot for _, slot in kept if slot.kind == SlotKind.MEMORY]
-        if not candidates:
-            candidates = [slot for _, slot in kept if slot.kind == SlotKind.RECENT]
-        victim = bank.policy.victim(candidates)
-        kept = [(index, slot) for index, slot in kept if slot is not victim]
-    return kept

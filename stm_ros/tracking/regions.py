@@ -11,6 +11,7 @@ from torch import Tensor
 from stm_ros.networks.interface import Query
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
+from stm_ros.vision.prepare import to_device
 
 _LEAST_MARGIN = 4  # positions: what the decoder sees around a position
 _WORTH_CUTTING = 0.7  # share of the frame above which a region saves nothing
@@ -37,7 +38,8 @@ class Region:
 
 
 def region_around(box: Box, geometry: Geometry, stride: int, margin: float) -> Region | None:
-    """The positions around a box in pixels of the source image; None where that is about all.
+    """The positions around a box in pixels of the source image; None where that is about all
+    of the frame, or none of it.
 
     :param margin: how much wider on each side, as a share of the box.
     """
@@ -52,6 +54,8 @@ def region_around(box: Box, geometry: Geometry, stride: int, margin: float) -> R
                       min(grid[axis], int(np.ceil(start + size + wider)))))
     region = Region(sides[0][0], sides[1][0], sides[0][1], sides[1][1])
     height, width = region.shape
+    if height <= 0 or width <= 0:
+        return None
     return region if height * width <= _WORTH_CUTTING * grid[0] * grid[1] else None
 
 
@@ -78,10 +82,10 @@ def query_rows(regions: Sequence[Region | None], grid: tuple[int, int], device: 
         for region in regions:
             assert region is not None
             wanted[region.slices(1)] = True
-        indices = torch.from_numpy(np.flatnonzero(wanted)).to(device)
+        indices = to_device(np.flatnonzero(wanted), device)
         places = (np.cumsum(wanted) - 1).reshape(grid)
     rows = tuple(None if region is None else
-                 torch.from_numpy(places[region.slices(1)].flatten()).to(device)
+                 to_device(places[region.slices(1)].flatten(), device)
                  for region in regions)
     return QueryRows(indices, rows)
 

@@ -58,13 +58,15 @@ class LateReads:
     """Computes a result's further parts while memory is still what the step read."""
 
     def __init__(self, tracker: Tracker, query: Query, prediction: Prediction,
-                 geometry: Geometry, indices: list[int], order: list[int]) -> None:
+                 geometry: Geometry, indices: list[int], order: list[int], mass: np.ndarray
+                 ) -> None:
         self._tracker = tracker
         self._query = query
         self._prediction = prediction
         self._geometry = geometry
         self._indices = indices
         self._order = order
+        self._mass = mass
         self._moves = tracker.moves
 
     def parts(self) -> LazyParts:
@@ -111,7 +113,7 @@ class LateReads:
 
     def _evidence(self, target_id: int, count: int) -> tuple[Evidence, ...]:
         self._check()
-        mass = self._prediction.mass[self._column(target_id)]
+        mass = self._mass[self._column(target_id)]
         found = []
         for place in np.argsort(-mass, kind='stable'):
             slot = self._tracker.bank.slot(self._indices[place])

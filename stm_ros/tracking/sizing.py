@@ -15,17 +15,14 @@ _STRIDE = 16
 _TARGETS_AT_A_TIME = 8
 
 
-def planned_layout(engine: Engine, config: TrackerConfig, targets: int, positions: int,
-                   held_bytes: int = 0) -> BankLayout:
-    """The layout for so many targets and positions a frame.
+def planned_layout(engine: Engine, config: TrackerConfig, targets: int, positions: int
+                   ) -> BankLayout:
+    """The layout for so many targets and positions a frame, beside what is held already.
 
-    :param held_bytes: what is given back for it.
     :raises InputError: where the budget or the device has no room for it.
     """
     layout = engine.layout(config.max_frames, targets, positions)
-    spare = spare_bytes(engine.device)
-    return layout_within(layout, config.max_megabytes,
-                         None if spare is None else spare + held_bytes)
+    return layout_within(layout, config.max_megabytes, spare_bytes(engine.device))
 
 
 def expected_positions(config: TrackerConfig) -> int:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tracker: show targets once, step frame by frame, in memory that never grows."""
 from collections import deque
+from collections.abc import Collection
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,12 @@ class _Look:
     targets: tuple[TargetResult, ...]
 
     @property
+    def mass(self) -> np.ndarray:
+        """Attention N×S on each slot: of a target's pixels, or of all positions if it is lost."""
+        which = [int(target in self.lost) for target in self.order]
+        return self.prediction.mass[np.arange(len(which)), which]
+
+    @property
     def lost(self) -> set[int]:
         """Targets that are not in this frame."""
         return {target.id for target in self.targets if target.state == TargetState.LOST}
@@ -88,7 +95,7 @@ class Tracker:
         #: what changed by itself and people should hear of, newest last
         self.notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._pending: PendingWrite | None = None
-        self.bank = self._empty_bank(expected_positions(self.config))
+        self.bank = self._empty_bank(0, 0)
 
     @classmethod
     def from_pretrained(cls, name: str = 'stm_lite', weights: str | Path | None = None,
@@ -143,6 +150,7 @@ class Tracker:
         state = self._stream(stream)
         self.settle()
         geometry = self._geometry(image)
+        self._fit(geometry, 0 if frees_a_slot else 1)
         query = self.engine.encode(image, geometry)
         masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
         boxes = {target: box for target in ids
@@ -154,6 +162,8 @@ class Tracker:
         frame = pending.encode(self.engine, self.config.evidence_size, source)
         for target in known if replace_known else ():
             self.bank.forget_frames_of(target)
+            for each in self.streams.values():
+                each.forget_target(target)
         for target in ids:
             self.bank.add_target(target)
             self.labels[target] = (labels or {}).get(
@@ -188,13 +198,14 @@ class Tracker:
         self.moves += 1
         stamp = self._advance(state, stream, stamp_ns)
         geometry = self._geometry(image)
+        self._fit(geometry)
         state.see_with(geometry)
         if not self.labels:
             state.frames += 1
             return empty_result(stream, stamp, geometry)
         query = self.engine.encode(image, geometry)
         look = self._look(query, geometry, stream, state)
-        self.bank.account_usage(look.indices, look.prediction.mass.mean(axis=0).tolist())
+        self.bank.account_usage(look.indices, look.mass.mean(axis=0).tolist())
         self._pending = self._plan_write(image, look, state, stream, stamp)
         self._remember_places(state, look)
         state.frames += 1
@@ -228,9 +239,9 @@ class Tracker:
         return _Look(query, geometry, order, indices, prediction, label_map, targets)
 
     def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
-        report = memory_report(self.bank, look.indices, look.order, look.prediction.mass)
+        report = memory_report(self.bank, look.indices, look.order, look.mass)
         late = LateReads(self, look.query, look.prediction, look.geometry, look.indices,
-                         look.order)
+                         look.order, look.mass)
         return Result(stream, stamp_ns, look.label_map, look.targets, report, memorized,
                       late.parts())
 
@@ -263,9 +274,9 @@ class Tracker:
         """Forget all targets, references and streams."""
         self._pending = None
         self.moves += 1
+        self.bank.clear()
         self.labels.clear()
         self.streams.clear()
-        self.bank = self._empty_bank(self.bank.layout.positions)
 
     @torch.inference_mode()
     def save(self, path: str | Path) -> None:
@@ -277,19 +288,25 @@ class Tracker:
         save_tracker(self, Path(path))
 
     @torch.inference_mode()
-    def load(self, path: str | Path) -> None:
+    def load(self, path: str | Path, streams: Collection[str] = ()) -> None:
         """Go on from what save() wrote; what is held now is replaced only if the file is good.
 
+        :param streams: those that there are; what others saw is left out. All, if empty.
         :raises SnapshotError: for a damaged file, another network or too small a memory.
+        :raises InputError: where the budget has no room for the targets and frames held.
         """
-        bank = self._empty_bank(self.bank.layout.positions)
-        content = load_tracker(self, bank, Path(path))
+        loaded = load_tracker(self, self._empty_bank, Path(path))
+        for stream in [name for name in loaded.streams if streams and name not in streams]:
+            loaded.bank.forget_stream(stream)
+            del loaded.streams[stream]
         self._pending = None
         self.moves += 1
-        self.bank, self.labels, self.streams = bank, content.labels, content.streams
+        self.bank, self.labels, self.streams = loaded.bank, loaded.labels, loaded.streams
 
-    def _empty_bank(self, positions: int) -> MemoryBank:
-        layout = planned_layout(self.engine, self.config, self.config.max_targets, positions)
+    def _empty_bank(self, targets: int, positions: int) -> MemoryBank:
+        """A bank for so many targets and positions, or for what is expected where that is more."""
+        layout = planned_layout(self.engine, self.config, max(targets, self.config.max_targets),
+                                max(positions, expected_positions(self.config)))
         return MemoryBank(layout, self.policy, self.device)
 
     def check_room(self, references: int, ids: Iterable[int]) -> None:
@@ -301,22 +318,24 @@ class Tracker:
         self.bank.check_reference_room(references)
         targets = len(self.labels.keys() | set(ids))
         if targets > self.bank.layout.targets:
-            self._enlarge(columns_for(targets), self.bank.layout.positions)
+            self._enlarge(columns_for(targets), self.bank.layout.positions, references)
 
-    def _enlarge(self, targets: int, positions: int) -> None:
-        layout = planned_layout(self.engine, self.config, targets, positions,
-                                self.bank.layout.bytes)
-        self.bank.resize(layout)
+    def _enlarge(self, targets: int, positions: int, new_references: int) -> None:
+        layout = planned_layout(self.engine, self.config, targets, positions)
+        self.bank.resize(layout, new_references)
         self.notes.append(f'memory enlarged for {targets} targets and {positions} positions: '
                           f'{layout.slots} frames, {layout.bytes / 1e6:.0f} MB')
 
     def _geometry(self, image: np.ndarray) -> Geometry:
+        return geometry_for((image.shape[0], image.shape[1]), self.config.input_size,
+                            self.network.stride)
+
+    def _fit(self, geometry: Geometry, new_references: int = 0) -> None:
+        """Enlarge memory where a frame has more positions than a slot."""
         stride = self.network.stride
-        geometry = geometry_for((image.shape[0], image.shape[1]), self.config.input_size, stride)
         positions = (geometry.padded[0] // stride) * (geometry.padded[1] // stride)
         if positions > self.bank.layout.positions:
-            self._enlarge(self.bank.layout.targets, positions)
-        return geometry
+            self._enlarge(self.bank.layout.targets, positions, new_references)
 
     def _stream(self, name: str) -> StreamState:
         if name not in self.streams:
@@ -339,14 +358,14 @@ class Tracker:
     def _region(self, state: StreamState, target: int, geometry: Geometry) -> Region | None:
         """Where a target is looked for: a tracked one around its last place, mostly."""
         motion = state.motions.get(target)
-        if (motion is None or state.state_of(target) != TargetState.TRACKING
+        if (motion is None or motion.coasted or state.state_of(target) != TargetState.TRACKING
                 or self.config.top_k or not self.network.shares_key
                 or state.frames % self.config.full_look_every == 0):
             return None
         return region_around(motion.box, geometry, self.network.stride, self.config.region_margin)
 
     def _prior(self, state: StreamState, order: list[int]) -> Tensor | None:
-        """Where the targets were on this stream a frame ago; zeros for those not seen."""
+        """Where the targets were on this stream, or are likely to be; zeros where nobody knows."""
         if not state.masks:
             return None
         blank = torch.zeros_like(next(iter(state.masks.values())))

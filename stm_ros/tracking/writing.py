@@ -68,7 +68,8 @@ def stays(bank: MemoryBank, config: TrackerConfig, stream: str, frames: int, sta
     :param frames: how many the stream has had before.
     """
     kept = bank.kept_slots(stream)
-    own = [slot.stamp_ns for slot in kept if slot.stream == stream]
+    own = [slot.stamp_ns for slot in kept
+           if slot.stream == stream and slot.stamp_ns <= stamp_ns]
     return config.schedule.keeps(Candidate(
         frames, (stamp_ns - max(own)) / 1e9 if own else None,
         novelty_of(descriptor, (slot.descriptor for slot in kept))))

@@ -173,7 +173,7 @@ class Trainer:
         self.network.load_state_dict(content['network'])
         self.average = content['average']
         self.optimizer.load_state_dict(content['optimizer'])
-        self.start, self.iteration = content['start'], content['iteration']
+        self.start, self.iteration = content.get('start', 0), content['iteration']
         print(f'continuing from iteration {self.iteration}', flush=True)
 
 
@@ -219,7 +219,7 @@ def make_optimizer(network: STMLite, config: TrainingConfig) -> torch.optim.Adam
 
 def learning_rate_factor(iteration: int, start: int, warm_up: int, iterations: int) -> float:
     """A cosine to a hundredth over all iterations, with a linear warm-up from `start` on."""
-    warmed = min(1.0, (iteration - start + 1) / warm_up)
+    warmed = min(1.0, (iteration - start + 1) / max(1, warm_up))
     share = max(0, iteration - warm_up) / max(1, iterations - warm_up)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
     return warmed * (0.01 + 0.99 * cosine)

@@ -53,9 +53,19 @@ def prepare_image(image: np.ndarray, geometry: Geometry, device: torch.device,
     """Turn H×W×3 uint8 RGB into 1×3×H'×W' in [0, 1], zeros around it."""
     if geometry.resized != geometry.source:
         image = cv2.resize(image, geometry.resized[::-1], interpolation=cv2.INTER_AREA)
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+    pixels = to_device(np.ascontiguousarray(image), device)
     planes = (pixels.to(dtype) / 255).permute(2, 0, 1)[None]
+    if geometry.padded == geometry.resized:
+        return planes
     return functional.pad(planes, _padding(geometry))
+
+
+def to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """A tensor of `values` on `device`; a GPU copies it while the processor goes on."""
+    tensor = torch.from_numpy(values)
+    if device.type == 'cuda':
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def prepare_masks(label_map: np.ndarray, ids: list[int], geometry: Geometry,
