@@ -55,7 +55,7 @@ class TrackerConfig:
     top_k: int = 0
     dtype: str = 'auto'
     uncertain_below: float = 0.5
-    lost_below: float = 0.25
+    lost_below: float = 0.35
     hysteresis: float = 0.05
     memorize_above: float = 0.5
     evidence_size: int = 128

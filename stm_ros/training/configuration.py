@@ -16,18 +16,25 @@ _KINDS = ('video', 'instances', 'binary', 'regions')
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training, up to iteration `until`, with clips of its own."""
+    """A stretch of training, up to iteration `until`, with clips of its own.
+
+    only_quality: nothing but the head that predicts the mask's IoU learns, at the full rate.
+    """
 
     until: int
     frames: int
     batch: int
     max_skip: int
     size: int = 256
+    only_quality: bool = False
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What `stm train` does. Rates are AdamW learning rates; shares are of clips."""
+    """What `stm train` does. Rates are AdamW learning rates; shares are of clips.
+
+    cosine_until: iteration at which the rates would reach their least; 0 for the last one.
+    """
 
     data_sets: tuple[DataSet, ...]
     phases: tuple[Phase, ...]
@@ -41,6 +48,7 @@ class TrainingConfig:
     bootstrap_from: int = 300
     bootstrap_share: float = 0.2
     average_decay: float = 0.998
+    cosine_until: int = 0
     shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
     checkpoint_seconds: float = 240.0
     validate_every: int = 400

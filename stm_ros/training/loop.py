@@ -25,6 +25,7 @@ from stm_ros.training.plot import plot_log
 _LOG_FIELDS = ('iteration', 'seconds', 'loss', 'cross_entropy', 'dice', 'quality', 'iou',
                'dev_j_and_f')
 _LOG_EVERY = 20
+_QUICK_DECAY = 0.98
 
 
 class Trainer:
@@ -80,10 +81,11 @@ class Trainer:
                             prefetch_factor=4 if self.config.workers else None,
                             worker_init_fn=ignore_signals)
         forward = ClipForward(self.network)
+        self._learn(phase.only_quality)
         began, saved, sums = time.monotonic(), time.monotonic(), _Means()
         for images, masks in loader:
             torch.manual_seed(self.config.seed * 1_000_003 + self.iteration)
-            sums.add(self._step(forward, images.to(self.device), masks.to(self.device)))
+            sums.add(self._step(forward, images.to(self.device), masks.to(self.device), phase))
             self.iteration += 1
             if self.iteration % _LOG_EVERY == 0:
                 seconds = (time.monotonic() - began) / _LOG_EVERY
@@ -98,10 +100,19 @@ class Trainer:
             if self.stopping:
                 return
 
-    def _step(self, forward: ClipForward, images: Tensor, masks: Tensor) -> dict[str, float]:
+    def _learn(self, only_quality: bool) -> None:
+        """Choose what has gradients: the IoU head alone, or all but the trunk's fine stages."""
+        self.network.requires_grad_(not only_quality)
+        self.network.quality.requires_grad_(True)
+        freeze_fine_trunk(self.network)
+
+    def _step(self, forward: ClipForward, images: Tensor, masks: Tensor, phase: Phase
+              ) -> dict[str, float]:
+        factor = 1.0 if phase.only_quality else learning_rate_factor(
+            self.iteration, self.start, self.config.warm_up,
+            self.config.cosine_until or self.config.iterations)
         for group in self.optimizer.param_groups:
-            group['lr'] = group['base_rate'] * learning_rate_factor(
-                self.iteration, self.start, self.config.warm_up, self.config.iterations)
+            group['lr'] = group['base_rate'] * factor
         share = 1.0
         if self.iteration >= self.config.bootstrap_from:
             share = self.config.bootstrap_share
@@ -113,12 +124,14 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 3.0)
         if torch.isfinite(norm):
             self.optimizer.step()
-            self._update_average()
+            # a head that starts anew must not be averaged with what it was at first
+            self._update_average(_QUICK_DECAY if phase.only_quality
+                                 else self.config.average_decay)
         return {'loss': float(loss.detach()), **parts}
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.average_decay, (1 + self.iteration) / (10 + self.iteration))
+    def _update_average(self, most: float) -> None:
+        decay = min(most, (1 + self.iteration) / (10 + self.iteration))
         for name, tensor in self.network.state_dict().items():
             self.average[name].lerp_(tensor, 1 - decay)
 
