@@ -77,7 +77,7 @@ def test_inside_its_region_a_target_is_seen_as_in_the_whole_frame(clip):
     inner = (1, slice(16 * 5, 16 * 11), slice(16 * 5, 16 * 14))
     torch.testing.assert_close(part.logits[inner], whole.logits[inner], atol=0.35, rtol=0.05)
     assert (part.soft_masks[0, :16] <= 2 / (1 + np.exp(-NOWHERE))).all()
-    torch.testing.assert_close(part.mass.sum(1), torch.ones(1))
+    torch.testing.assert_close(part.mass.sum(2), torch.ones(1, 2))
 
 
 def test_looking_around_gives_the_masks_of_looking_everywhere(clip):
