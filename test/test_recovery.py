@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A device that runs out of memory, and outputs that are not finite: the tracker goes on."""from dataclasses import replace
+"""A device that runs out of memory, and outputs that are not finite: the tracker goes on."""
+from dataclasses import replace
 
 import numpy as np
 import pytest
