@@ -39,6 +39,7 @@ from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
+from stm_ros.tracking.allocation import give_back_freed_memory
 from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.recovery import Recovery
 from stm_ros.vision.errors import InputError
@@ -213,6 +214,7 @@ class StmTracker(LifecycleNode):
         self._streams = {}
         # tracebacks of refused requests can hold the memory in cycles until they are looked for
         gc.collect()
+        give_back_freed_memory()
 
     def _receive(self, name: str, message: Image | CompressedImage) -> None:
         stream = self._streams.get(name)

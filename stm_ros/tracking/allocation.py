@@ -26,3 +26,10 @@ def keep_freed_memory() -> bool:
     wanted = ((_M_MMAP_THRESHOLD, _LARGEST_BLOCK), (_M_TRIM_THRESHOLD, _LARGEST_BLOCK),
               (_M_ARENA_MAX, 1))
     return all([mallopt(name, value) == 1 for name, value in wanted])
+
+
+def give_back_freed_memory() -> None:
+    """Give what was kept back to the system, as when a node is cleaned up: glibc only."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
