@@ -28,9 +28,9 @@ def run(arguments: Namespace) -> int:
 
     :raises ValueError: where a file cannot be used; the message says which and why.
     """
-    from stm_ros.tracking.library import export_references
-    from stm_ros.tracking.library import import_references
-    from stm_ros.tracking.library import read_references
+    from stm_ros.tracking.reference_folder import export_references
+    from stm_ros.tracking.reference_folder import import_references
+    from stm_ros.tracking.reference_folder import read_references
     if arguments.action != 'show' and arguments.out is None:
         raise ValueError(f'{arguments.action} needs a second path to write to')
     if arguments.action == 'import':

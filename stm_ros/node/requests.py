@@ -19,8 +19,8 @@ from stm_ros.node.messages import memory_message
 from stm_ros.node.messages import targets_message
 from stm_ros.node.streams import CameraStream
 from stm_ros.tracking import Tracker
-from stm_ros.tracking.library import export_references
-from stm_ros.tracking.library import import_references
+from stm_ros.tracking.reference_folder import export_references
+from stm_ros.tracking.reference_folder import import_references
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID

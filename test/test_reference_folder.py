@@ -11,8 +11,8 @@ from stm_ros.cli.main import main
 from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.library import export_references
-from stm_ros.tracking.library import import_references
+from stm_ros.tracking.reference_folder import export_references
+from stm_ros.tracking.reference_folder import import_references
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_mask
 
