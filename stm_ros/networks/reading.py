@@ -76,7 +76,7 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
         if all(row is None for row in rows):
             gathered = (attention @ value.flatten(2)).unflatten(2, value.shape[2:])
         for target, (reading, row) in enumerate(zip(readings, rows, strict=True)):
-            own = log_sum if row is None else log_sum[:, row]
+            own = _pick(log_sum, row)
             if not readable[target][slot]:
                 reading.skip(own)
                 continue

@@ -67,7 +67,7 @@ class Prediction:
     """A sight whose small parts have come to the processor: see Sight.
 
     channels: H×W uint8. mass: N×2×S float32. confidence: N, calibrated where the weights carry a
-    calibration. support: N. descriptor: Ck float32.
+    calibration. descriptor: Ck float32.
     """
 
     logits: Tensor
@@ -75,7 +75,6 @@ class Prediction:
     channels: np.ndarray
     mass: np.ndarray
     confidence: list[float]
-    support: list[float]
     descriptor: np.ndarray
 
 
@@ -139,7 +138,7 @@ class Engine:
             raise NetworkOutputError('the network returned numbers that are not finite')
         believed = [self._calibrated(float(c)) for c in confidence * support]
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          believed, support.tolist(), descriptor.astype(np.float32))
+                          believed, descriptor.astype(np.float32))
 
     def look(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:

@@ -4,6 +4,7 @@
 from stm_ros.memory.budget import layout_within
 from stm_ros.memory.budget import spare_bytes
 from stm_ros.memory.layout import BankLayout
+from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
 from stm_ros.vision.errors import InputError
@@ -11,7 +12,6 @@ from stm_ros.vision.masks import MAX_TARGET_ID
 from stm_ros.vision.prepare import geometry_for
 
 _WIDEST_EXPECTED = 16 / 9
-_STRIDE = 16
 _TARGETS_AT_A_TIME = 8
 
 
@@ -28,8 +28,9 @@ def planned_layout(engine: Engine, config: TrackerConfig, targets: int, position
 def expected_positions(config: TrackerConfig) -> int:
     """Positions of a wide image at input_size; a larger one makes memory grow once."""
     size = config.input_size
-    expected = geometry_for((size, round(size * _WIDEST_EXPECTED)), size, _STRIDE).padded
-    return (expected[0] // _STRIDE) * (expected[1] // _STRIDE)
+    stride = SpaceTimeNetwork.stride
+    expected = geometry_for((size, round(size * _WIDEST_EXPECTED)), size, stride).padded
+    return (expected[0] // stride) * (expected[1] // stride)
 
 
 def columns_for(targets: int) -> int:
