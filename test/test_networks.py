@@ -121,8 +121,7 @@ def lite_logits(network: STMLite, image: torch.Tensor, masks: torch.Tensor) -> t
     memory = network.encode_memory(query, masks)
     key = memory.key.flatten(2).transpose(1, 2)
     value = memory.value.flatten(2).permute(2, 0, 1)[None]
-    readings = read_memory(key, [key], [value], network.similarity)
-    readout = torch.cat([reading.readout for reading in readings]).transpose(1, 2)
+    readout = read_memory(key, [key], [value], network.similarity).readout[0].transpose(1, 2)
     readout = readout.unflatten(2, query.key.shape[2:])
     return network.decode(query, readout, masks).logits
 

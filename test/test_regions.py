@@ -13,8 +13,9 @@ from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.engine import NOWHERE
 from stm_ros.tracking.regions import Region
-from stm_ros.tracking.regions import query_rows
+from stm_ros.tracking.regions import reaches_out
 from stm_ros.tracking.regions import region_around
+from stm_ros.tracking.regions import searches_for
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import geometry_for
 
@@ -50,18 +51,38 @@ def test_a_box_as_large_as_the_frame_has_no_region():
     assert region_around(Box(10, 10, 600, 450), geometry, 16, 0.5) is None
 
 
-@pytest.mark.parametrize('whole', [True, False])
-def test_rows_lead_to_the_positions_of_each_region(whole):
-    regions = [Region(0, 1, 2, 3), Region(1, 2, 4, 5), *([None] if whole else [])]
-    wanted = query_rows(regions, (4, 6), torch.device('cpu'))
-    positions = torch.arange(24) if wanted.indices is None else wanted.indices
-    grid = np.arange(24).reshape(4, 6)
-    for region, rows in zip(regions, wanted.rows, strict=True):
-        if region is None:
-            assert rows is None
-        else:
-            assert positions[rows].tolist() == grid[region.slices(1)].flatten().tolist()
-    assert len(positions) == (24 if whole else 12)
+def test_targets_whose_regions_have_one_shape_are_looked_for_together():
+    regions = [Region(0, 1, 2, 4), None, Region(1, 2, 3, 5), Region(0, 0, 3, 3), None]
+    searches = searches_for(regions, (4, 6))
+    assert [search.places for search in searches] == [(0, 2), (1, 4), (3,)]
+    assert [search.shape for search in searches] == [(2, 3), (4, 6), (3, 3)]
+    grid = torch.arange(24.).view(1, 1, 4, 6)
+    for search in searches:
+        for place, part in zip(search.places, search.cut(grid, 1), strict=False):
+            region = regions[place]
+            assert torch.equal(part[0], grid[0, 0] if region is None
+                               else grid[0, 0][region.slices(1)])
+
+
+@pytest.mark.parametrize('regions', [[None, None], [Region(0, 1, 2, 4), Region(1, 2, 3, 5)]])
+def test_what_is_cut_out_goes_back_to_its_place(regions):
+    [search] = searches_for(regions, (4, 6))
+    maps = torch.rand(2, 8, 12)
+    restored = torch.zeros_like(maps)
+    search.put(restored, search.cut_own(maps, 2), 2)
+    for before, after, region in zip(maps, restored, regions, strict=True):
+        inside = torch.zeros(8, 12, dtype=torch.bool)
+        inside[region.slices(2) if region else ...] = True
+        assert torch.equal(after, torch.where(inside, before, 0))
+
+
+def test_a_box_at_the_edge_of_its_region_reaches_out():
+    geometry = geometry_for((480, 640), 240, 16)
+    region = Region(0, 4, 8, 12)  # rows 0..256, columns 128..384 of the source
+    assert not reaches_out(Box(180, 0, 160, 200), region, geometry, 16)
+    assert reaches_out(Box(150, 0, 160, 200), region, geometry, 16)
+    assert reaches_out(Box(200, 0, 160, 200), region, geometry, 16)
+    assert reaches_out(Box(180, 20, 160, 220), region, geometry, 16)
 
 
 def test_inside_its_region_a_target_is_seen_as_in_the_whole_frame(clip):

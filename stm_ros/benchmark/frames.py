@@ -21,6 +21,8 @@ _ENCODING = 'yuv422_yuy2'
 _MARGIN = 1.15
 _SHARE_OF_CELL = 0.6
 _SWAY = 0.15
+_COLORS = ((0, 1, 2), (2, 0, 1), (1, 2, 0))
+_TINTS = ((1.0, 1.0, 1.0), (1.0, 0.6, 1.0), (0.7, 1.0, 0.5))
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def benchmark_clip(size: tuple[int, int], targets: int, period: int) -> Benchmar
     columns = ceil(sqrt(targets))
     rows = ceil(targets / columns)
     cell = (width / columns, height / rows)
-    patches = [_patch(CUT_OUTS[index % len(CUT_OUTS)], cell) for index in range(targets)]
+    patches = [_patch(index, cell) for index in range(targets)]
     frames = []
     reference = np.zeros((height, width), np.uint8)
     for time in range(period):
@@ -87,9 +89,19 @@ def _backdrop(width: int, height: int) -> np.ndarray:
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
 
 
-def _patch(name: str, cell: tuple[float, float]) -> np.ndarray:
-    """A cut-out, RGB and alpha, that fits into a cell of (width, height) pixels."""
-    pixels = cut_out(name)
+def _patch(index: int, cell: tuple[float, float]) -> np.ndarray:
+    """A cut-out, RGB and alpha, that fits into a cell of (width, height) pixels.
+
+    Each time that the cut-outs are used up, colours change: targets that look the same could only
+    be told apart by their places.
+    """
+    turn, which = divmod(index, len(CUT_OUTS))
+    pixels = cut_out(CUT_OUTS[which])
+    colors = list(_COLORS[turn % len(_COLORS)])
+    inverted = turn // len(_COLORS) % 2 == 1
+    painted = 255 - pixels[..., colors] if inverted else pixels[..., colors]
+    tinted = (painted * np.array(_TINTS[turn % len(_TINTS)])).astype(np.uint8)
+    pixels = np.dstack([tinted, pixels[..., 3]])
     scale = _SHARE_OF_CELL * min(cell[0] / pixels.shape[1], cell[1] / pixels.shape[0])
     size = (max(2, round(pixels.shape[1] * scale)), max(2, round(pixels.shape[0] * scale)))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

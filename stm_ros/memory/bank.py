@@ -14,7 +14,7 @@ from stm_ros.memory.policy import Policy
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
-from stm_ros.networks.reading import TargetReading
+from stm_ros.networks.reading import Reading
 from stm_ros.networks.reading import read_memory
 from stm_ros.vision.errors import InputError
 
@@ -272,29 +272,42 @@ class MemoryBank:
                 for index in indices]
 
     def read(self, key: Tensor, indices: Sequence[int], similarity: str, top_k: int = 0,
-             rows: Sequence[Tensor | None] | None = None, anchored: bool = False
-             ) -> list[TargetReading]:
-        """Read the slots for the query positions of a key q×Ck, for each target in its order.
+             places: Sequence[int] | None = None, anchored: bool = False) -> Reading:
+        """Read the slots for query positions.
 
-        :param rows: for each target the positions that it reads for, None for all of them.
+        :param key: 1×q×Ck, the positions that all targets read for, or N×q×Ck, each its own.
+        :param places: the N targets, by their place in target_order(); None for all.
         :param anchored: whether references are also read by themselves.
-        :return: see networks.reading, with one group.
+        :return: readout N×q×Cv, slot_mass N×S×q, peak N×q and anchored N×q×Cv; see
+            networks.reading.
         """
-        query = key[None].to(self.layout.key_dtype)
+        places = list(range(len(self.columns))) if places is None else places
+        chosen = as_slice(places)
         keys, values = self.keys_of(indices), self.values_of(indices)
-        readable = self.readable(indices)
+        if self.layout.shares_key:
+            values = [value[:, :, chosen] for value in values]
+        else:
+            keys, values = [k[chosen] for k in keys], [value[chosen] for value in values]
+        if not self.layout.shares_key or key.shape[0] > 1:
+            key = key.expand(len(places), -1, -1)
+            keys = [k.expand(len(places), -1, -1) for k in keys]
+            if self.layout.shares_key:
+                values = [value.transpose(0, 2) for value in values]
         kinds = [self.slot(index).kind for index in indices]
         anchors = [kind == SlotKind.REFERENCE for kind in kinds] if anchored else []
-        if self.layout.shares_key:
-            return read_memory(query, keys, values, similarity, readable, top_k, rows,
-                               anchors)
-        rows = rows or [None] * len(readable)
-        return [read_memory(query, [k[n:n + 1] for k in keys], [v[n:n + 1] for v in values],
-                            similarity, [readable[n]], top_k, [rows[n]])[0]
-                for n in range(len(readable))]
+        readable = self.readable(indices)
+        reading = read_memory(key.to(self.layout.key_dtype), keys, values, similarity,
+                              [readable[place] for place in places], top_k, anchors)
+        return Reading(*(None if part is None else part.flatten(0, 1) for part in reading))
 
     def account_usage(self, indices: Sequence[int], mass: Sequence[float]) -> None:
         """Add the attention mass that each slot received in a frame to its decayed usage."""
         for index, share in zip(indices, mass, strict=True):
             slot = self.slot(index)
             slot.usage = USAGE_DECAY * slot.usage + float(share)
+
+
+def as_slice(numbers: Sequence[int]) -> slice | list[int]:
+    """What picks `numbers` from an axis: a slice where they are a run, which gives a view."""
+    is_run = list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    return slice(numbers[0], numbers[-1] + 1) if is_run else list(numbers)

@@ -25,8 +25,7 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     unused = channels - merged.shape[0]
     if unused > 0:
         merged = torch.cat([merged, merged.new_zeros(unused, *merged.shape[1:])])
-    merged = merged.clamp(_EPSILON, 1 - _EPSILON)
-    return torch.log(merged / (1 - merged))
+    return torch.logit(merged, eps=_EPSILON)
 
 
 def strongest_channel(logits: Tensor) -> Tensor:

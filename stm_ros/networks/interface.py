@@ -72,6 +72,8 @@ class SpaceTimeNetwork(nn.Module):
     def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
         """Turn the readout N×Cv×h×w into logits.
 
+        :param query: of one frame or, for networks that share the key, of M parts of it, which
+            the N targets take turns over: N is a multiple of M.
         :param prior: N×H×W soft masks of the previous frame, or None; only networks with
             `uses_prior` look at it. A mask that is zero everywhere says nothing.
         """

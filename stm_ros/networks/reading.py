@@ -7,15 +7,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_MASKED = float('-inf')
+#: stands for the logarithm of nothing; finite, so that nothing minus nothing is no NaN
+_NOTHING = -1e30
+#: query positions read at a time on a processor, whose cache holds their scores
+_ROWS_AT_A_TIME = 640
 
 
-class TargetReading(NamedTuple):
-    """What one target reads, for G groups and q query positions.
+class Reading(NamedTuple):
+    """What N targets read, for G groups and q query positions.
 
-    readout: G×q×Cv, the values gathered by attention. slot_mass: G×S×q, the attention that each
-    query position pays to each slot; sums to 1 over S. peak: G×q, the largest score.
-    anchored: G×q×Cv, what the anchors alone say, where there are any.
+    readout: G×N×q×Cv, the values gathered by attention. slot_mass: G×N×S×q, the attention that
+    each query position pays to each slot; sums to 1 over S. peak: G×N×q, the largest score.
+    anchored: G×N×q×Cv, what the anchors alone say, where there are any.
     """
 
     readout: Tensor
@@ -24,27 +27,34 @@ class TargetReading(NamedTuple):
     anchored: Tensor | None = None
 
 
-def scores_of(query: Tensor, key: Tensor, similarity: str) -> Tensor:
-    """Score every query position against every memory position.
+def with_squares(query: Tensor, key: Tensor, similarity: str) -> tuple[Tensor, Tensor]:
+    """Query and key whose plain product is the score, up to what is the same for a query position.
 
     :param query: G×q×Ck.
     :param key: G×m×Ck.
     :param similarity: 'dot' for qᵀk/√Ck (STM, Oh et al. 2019, equation 2), 'l2' for
-        -|q - k|²/√Ck (STCN, Cheng et al. 2021).
-    :return: G×q×m, in the dtype of the query.
+        -|q - k|²/√Ck (STCN, Cheng et al. 2021), of which -|q|²/√Ck is left out.
+    :return: G×q×C and G×m×C.
     """
     scale = query.shape[-1] ** -0.5
     if similarity == 'dot':
-        return (query * scale) @ key.transpose(1, 2)
-    # one pass over the matrix instead of four: the squares come in with the product
-    squares = key.square().sum(-1)[:, None] + query.square().sum(-1)[..., None]
-    return torch.baddbmm(squares, query, key.transpose(1, 2), beta=-scale, alpha=2 * scale)
+        return query * scale, key
+    one = torch.ones_like(query[..., :1])
+    squares = key.square().sum(-1, keepdim=True)
+    return (torch.cat([query * (2 * scale), one], dim=-1),
+            torch.cat([key, squares * -scale], dim=-1))
+
+
+def left_out(query: Tensor, similarity: str) -> Tensor | float:
+    """What with_squares() leaves out of the scores of each query position: G×q, or nothing."""
+    if similarity == 'dot':
+        return 0.0
+    return query.square().sum(-1) * -query.shape[-1] ** -0.5
 
 
 def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,
                 readable: Sequence[Sequence[bool]] | None = None, top_k: int = 0,
-                rows: Sequence[Tensor | None] | None = None, anchors: Sequence[bool] = ()
-                ) -> list[TargetReading]:
+                anchors: Sequence[bool] = ()) -> Reading:
     """Gather the values of memory by attention, softmax over all readable memory positions.
 
     The whole matrix of attention is never held, unless `top_k` asks for a ranking: slots are
@@ -53,66 +63,76 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     :param query: G×q×Ck; groups have nothing to do with each other.
     :param keys: for each of S slots G×m×Ck; slots may differ in their number of positions m.
     :param values: for each slot G×m×N×Cv for N targets, may be of lower precision than the keys.
-    :param readable: N×S, whether a target may read a slot; None for everywhere. Every target
-        needs one readable slot.
+    :param readable: for each of the G·N targets S, whether it may read a slot; None for
+        everywhere. Every target needs one readable slot.
     :param top_k: keep only this many largest scores of each query position; 0 keeps all.
-    :param rows: for each target the query positions that it reads for, int64; None for all.
     :param anchors: S, the slots that are also read by themselves; not with `top_k`.
+    :raises ValueError: where a target may read nothing.
     """
-    targets = values[0].shape[2]
+    if readable is not None and not all(any(row) for row in readable):
+        raise ValueError('a target needs at least one memory slot that it may read')
+    targets = query.shape[0] * values[0].shape[2]
     readable = readable or [[True] * len(keys)] * targets
-    rows = rows or [None] * targets
     if top_k:
-        return _read_top_k(query, keys, values, similarity, readable, top_k, rows)
-    readings = [_GrowingReading() for _ in range(targets)]
-    for slot, (key, value) in enumerate(zip(keys, values, strict=True)):
-        scores = scores_of(query, key, similarity)
+        return _read_top_k(query, keys, values, similarity, readable, top_k)
+    extended = [with_squares(query, key, similarity) for key in keys]
+    rows = query.shape[1]
+    if query.device.type == 'cpu' and not torch.is_grad_enabled():
+        rows = max(1, _ROWS_AT_A_TIME // query.shape[0])
+    parts = [_read_slots([(q[:, start:start + rows], k) for q, k in extended], values, readable,
+                         anchors)
+             for start in range(0, query.shape[1], rows)]
+    reading = parts[0] if len(parts) == 1 else _joined(parts)
+    rest = left_out(query, similarity)
+    return reading if isinstance(rest, float) else reading._replace(
+        peak=reading.peak + rest[:, None])
+
+
+def _joined(parts: Sequence[Reading]) -> Reading:
+    """Readings of consecutive query positions as one."""
+    anchored = [part.anchored for part in parts if part.anchored is not None]
+    return Reading(torch.cat([part.readout for part in parts], dim=2),
+                   torch.cat([part.slot_mass for part in parts], dim=3),
+                   torch.cat([part.peak for part in parts], dim=2),
+                   torch.cat(anchored, dim=2) if anchored else None)
+
+
+def _read_slots(extended: Sequence[tuple[Tensor, Tensor]], values: Sequence[Tensor],
+                readable: Sequence[Sequence[bool]], anchors: Sequence[bool]) -> Reading:
+    """Read slot by slot, with queries and keys whose product is the score."""
+    groups, targets = values[0].shape[0], values[0].shape[2]
+    whole, anchored = _GrowingReading(), _GrowingReading()
+    for slot, ((query, key), value) in enumerate(zip(extended, values, strict=True)):
+        readers = [row[slot] for row in readable]
+        scores = query @ key.transpose(1, 2)
         peak = scores.amax(-1)
         attention = torch.softmax(scores, dim=-1)
         # the logarithm of the sum of exponentials, from the share of the largest in it
-        log_sum = peak - attention.amax(-1).log()
-        attention = attention.to(value.dtype)
-        gathered = None
-        if all(row is None for row in rows):
-            gathered = (attention @ value.flatten(2)).unflatten(2, value.shape[2:])
-        for target, (reading, row) in enumerate(zip(readings, rows, strict=True)):
-            own = _pick(log_sum, row)
-            if not readable[target][slot]:
-                reading.skip(own)
-                continue
-            if gathered is not None:
-                local = gathered[:, :, target]
-            else:
-                local = _pick(attention, row) @ value[:, :, target]
-            reading.add(local.to(query.dtype), own, _pick(peak, row),
-                        is_anchor=bool(anchors) and anchors[slot])
-    return [reading.finished() for reading in readings]
-
-
-def _pick(x: Tensor, rows: Tensor | None) -> Tensor:
-    return x if rows is None else x[:, rows]
+        log_sum = (peak - attention.amax(-1).log())[:, None].expand(-1, targets, -1)
+        peak = peak[:, None].expand(-1, targets, -1)
+        gathered = attention.to(value.dtype) @ value.flatten(2)
+        local = gathered.unflatten(2, value.shape[2:]).transpose(1, 2).to(query.dtype)
+        if not all(readers):
+            shut = torch.tensor(readers, device=query.device).logical_not().view(groups, targets, 1)
+            log_sum, peak = (x.masked_fill(shut, _NOTHING) for x in (log_sum, peak))
+        whole.add(local, log_sum, peak)
+        if anchors and anchors[slot]:
+            anchored.add(local, log_sum, peak)
+    return whole.finished()._replace(anchored=anchored.readout)
 
 
 class _GrowingReading:
-    """A target's reading of the slots so far, normalised over these."""
+    """A reading of the slots so far, normalised over these."""
 
     def __init__(self) -> None:
         self.readout: Tensor | None = None
         self.log_total: Tensor | None = None
         self.peak: Tensor | None = None
         self.log_sums: list[Tensor] = []
-        self.anchored: _GrowingReading | None = None
 
-    def skip(self, log_sum: Tensor) -> None:
-        """Pass over a slot that the target does not read."""
-        self.log_sums.append(torch.full_like(log_sum, _MASKED))
-
-    def add(self, local: Tensor, log_sum: Tensor, peak: Tensor, is_anchor: bool = False) -> None:
-        """Merge what a slot says by itself: readout G×q×Cv, log-sum and peak of scores G×q."""
+    def add(self, local: Tensor, log_sum: Tensor, peak: Tensor) -> None:
+        """Merge what a slot says by itself: readout G×N×q×Cv, log-sum and peak of scores G×N×q."""
         self.log_sums.append(log_sum)
-        if is_anchor:
-            self.anchored = self.anchored or _GrowingReading()
-            self.anchored.add(local, log_sum, peak)
         if self.readout is None or self.log_total is None or self.peak is None:
             self.readout, self.log_total, self.peak = local, log_sum, peak
             return
@@ -121,35 +141,34 @@ class _GrowingReading:
         self.readout = self.readout * kept + local * torch.exp(log_sum - together)[..., None]
         self.log_total, self.peak = together, torch.maximum(self.peak, peak)
 
-    def finished(self) -> TargetReading:
+    def finished(self) -> Reading:
         """The reading of all slots."""
-        if self.readout is None or self.peak is None:
-            raise ValueError('a target needs at least one memory slot that it may read')
-        mass = torch.softmax(torch.stack(self.log_sums, dim=1), dim=1)
-        anchored = None if self.anchored is None else self.anchored.readout
-        return TargetReading(self.readout, mass, self.peak, anchored)
+        assert self.readout is not None and self.peak is not None
+        mass = torch.softmax(torch.stack(self.log_sums, dim=2), dim=2)
+        return Reading(self.readout, mass, self.peak)
 
 
 def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,
-                readable: Sequence[Sequence[bool]], top_k: int, rows: Sequence[Tensor | None]
-                ) -> list[TargetReading]:
+                readable: Sequence[Sequence[bool]], top_k: int) -> Reading:
     """Read with the `top_k` best positions only; a target that reads fewer slots ranks its own."""
     slot_of_position = _slot_of_position([key.shape[1] for key in keys], query.device)
-    scores = scores_of(query, torch.cat(list(keys), dim=1), similarity)
     value = torch.cat(list(values), dim=1)
-    groups = torch.arange(query.shape[0], device=query.device)[:, None, None]
-    readings = []
-    for target, row in enumerate(rows):
-        readable_positions = torch.tensor(readable[target], device=query.device)[slot_of_position]
-        own = _pick(scores, row).masked_fill(~readable_positions, _MASKED)
-        best, where = own.topk(min(top_k, own.shape[-1]), dim=-1)
-        weights = torch.softmax(best, dim=-1)
-        picked = value[:, :, target][groups, where].to(weights.dtype)
-        readout = (weights[..., None, :] @ picked).squeeze(2)
-        mass = weights.new_zeros(query.shape[0], weights.shape[1], len(keys))
-        mass = mass.scatter_add(2, slot_of_position[where], weights).transpose(1, 2)
-        readings.append(TargetReading(readout, mass, best[..., 0]))
-    return readings
+    groups, targets = value.shape[0], value.shape[2]
+    extended, key = with_squares(query, torch.cat(list(keys), dim=1), similarity)
+    scores = (extended @ key.transpose(1, 2))[:, None]
+    is_readable = torch.tensor(readable, device=query.device).view(groups, targets, 1, -1)
+    scores = scores.masked_fill(~is_readable[..., slot_of_position], _NOTHING)
+    best, where = scores.topk(min(top_k, scores.shape[-1]), dim=-1)
+    weights = torch.softmax(best, dim=-1)
+    group = torch.arange(groups, device=query.device)[:, None, None, None]
+    target = torch.arange(targets, device=query.device)[None, :, None, None]
+    picked = value[group, where, target].to(weights.dtype)
+    readout = (weights[..., None, :] @ picked).squeeze(3)
+    mass = weights.new_zeros(*weights.shape[:3], len(keys))
+    mass = mass.scatter_add(3, slot_of_position[where], weights).transpose(2, 3)
+    rest = left_out(query, similarity)
+    peak = best[..., 0] if isinstance(rest, float) else best[..., 0] + rest[:, None]
+    return Reading(readout, mass, peak)
 
 
 def _slot_of_position(sizes: list[int], device: torch.device) -> Tensor:
@@ -169,7 +188,8 @@ def attention_of_target(query: Tensor, keys: Sequence[Tensor], similarity: str, 
     :return: for each slot m; all together sum to 1, and slots not read hold 0.
     """
     sizes = [key.shape[0] for key in keys]
-    scores = scores_of(query[None], torch.cat(list(keys))[None], similarity)[0]
+    extended, key = with_squares(query[None], torch.cat(list(keys))[None], similarity)
+    scores = extended[0] @ key[0].T
     readable = valid[_slot_of_position(sizes, valid.device)]
-    attention = torch.softmax(scores.masked_fill(~readable[None], _MASKED), dim=-1)
+    attention = torch.softmax(scores.masked_fill(~readable[None], _NOTHING), dim=-1)
     return list((weight @ attention / weight.sum()).split(sizes))

@@ -66,14 +66,23 @@ class _Decoder(nn.Module):
         self.logit = _convolution(fine, 1)
 
     def forward(self, query: Query, readout: Tensor, prior: Tensor | None) -> Decoded:
-        x = self.readout(readout) + self.feature(query.feature)
+        x = self.readout(readout)
+        targets = x.shape[0]
+        x = x + _for_all(self.feature(query.feature), targets)
         if prior is not None:
             x = x + self.prior(functional.avg_pool2d(prior[:, None], 16))
         coarse = self.block16(x)
         middle_skip, fine_skip = query.skips
-        x = self.block8(_double(self.up8(functional.relu(coarse))) + self.skip8(middle_skip))
-        x = self.block4(_double(self.up4(functional.relu(x))) + self.skip4(fine_skip))
+        x = self.block8(_double(self.up8(functional.relu(coarse)))
+                        + _for_all(self.skip8(middle_skip), targets))
+        x = self.block4(_double(self.up4(functional.relu(x)))
+                        + _for_all(self.skip4(fine_skip), targets))
         return Decoded(self.logit(functional.relu(x))[:, 0], coarse)
+
+
+def _for_all(x: Tensor, targets: int) -> Tensor:
+    """What a frame, or each of a few frames, adds for `targets` that take turns over them."""
+    return x if x.shape[0] in (1, targets) else x.repeat(targets // x.shape[0], 1, 1, 1)
 
 
 def _double(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 """The network at work: one device, one precision, from images to soft masks."""
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,14 +21,14 @@ from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
-from stm_ros.networks.reading import TargetReading
+from stm_ros.networks.reading import Reading
 from stm_ros.tracking.allocation import keep_freed_memory
 from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.regions import Region
-from stm_ros.tracking.regions import cut_query
-from stm_ros.tracking.regions import query_rows
+from stm_ros.tracking.regions import Search
+from stm_ros.tracking.regions import searches_for
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import prepare_image
@@ -151,24 +152,25 @@ class Engine:
         targets = len(bank.columns)
         grid = (query.key.shape[2], query.key.shape[3])
         size = (query.image.shape[2], query.image.shape[3])
-        wanted = query_rows(regions, grid, self.device)
-        key = query.key.flatten(2)[0].T
-        if wanted.indices is not None:
-            key = key[wanted.indices]
-        readings = bank.read(key, indices, network.similarity, self.top_k, wanted.rows,
-                             anchored=network.uses_prior and not self.top_k)
         hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
-        small, assessed, support = self._decode(query, readings, hint, regions)
+        searches = searches_for(regions, grid)
+        seen = [self._search(search, query, bank, indices, hint) for search in searches]
+        places = [place for search in searches for place in search.places]
+        small = query.key.new_full((targets, 4 * grid[0], 4 * grid[1]), NOWHERE)
+        for search, finding in zip(searches, seen, strict=True):
+            search.put(small, finding.decoded.logits, 4)
         logits = aggregate(probabilities_of(small, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
-        confidence = confidence_from_masks(soft_masks) if assessed is None else assessed
         logits = logits[:targets + 1]
         cells = functional.avg_pool2d(soft_masks[:, None], network.stride)[:, 0]
-        mass = torch.stack([slot_mass(reading.slot_mass[0], cut_cells(cell, region))
-                            for reading, cell, region in zip(readings, cells, regions,
-                                                             strict=True)])
+        mass = [slot_mass(finding.reading.slot_mass, search.cut_own(cells, 1))
+                for search, finding in zip(searches, seen, strict=True)]
+        support = _in_order(places, [finding.support for finding in seen])
+        assessed = [finding.assessed for finding in seen if finding.assessed is not None]
+        confidence = _in_order(places, assessed) if assessed else confidence_from_masks(soft_masks)
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
-                     mass, confidence, support, _all_finite(small, confidence * support)[None],
+                     _in_order(places, mass), confidence, support,
+                     _all_finite(small, confidence * support)[None],
                      descriptor_of(query.key, cells))
 
     def describe(self, query: Query, masks: Tensor) -> np.ndarray:
@@ -178,66 +180,55 @@ class Engine:
 
     def read_whole(self, query: Query, bank: MemoryBank, indices: list[int]) -> Tensor:
         """The readout N×Cv×h×w of the whole frame, for N targets in the bank's order."""
-        readings = bank.read(query.key.flatten(2)[0].T, indices, self.network.similarity,
-                             self.top_k)
-        readout = torch.cat([reading.readout for reading in readings])
-        return readout.transpose(1, 2).unflatten(2, query.key.shape[2:])
+        reading = bank.read(query.key.flatten(2).transpose(1, 2), indices,
+                            self.network.similarity, self.top_k)
+        return reading.readout.transpose(1, 2).unflatten(2, query.key.shape[2:])
 
-    def _decode(self, query: Query, readings: Sequence[TargetReading], prior: Tensor | None,
-                regions: Sequence[Region | None]) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Logits N×4h×4w, the predicted IoU N of networks that predict it, and the support N."""
-        whole = [place for place, region in enumerate(regions) if region is None]
-        height, width = query.key.shape[2:]
-        parts = [([place], region) for place, region in enumerate(regions) if region is not None]
-        if whole:
-            parts.append((whole, Region(0, 0, height, width)))
-        logits = query.key.new_full((len(readings), 4 * height, 4 * width), NOWHERE)
-        assessed: list[Tensor | None] = [None] * len(readings)
-        support = query.key.new_ones(len(readings))
-        for places, region in parts:
-            own = [readings[place] for place in places]
-            chosen = _selection(places)
-            rows, columns = region.slices(self.network.stride)
-            hint = None if prior is None else prior[chosen, rows, columns]
-            decoded, quality, backed = self._decode_region(cut_query(query, region), own, hint,
-                                                           region.shape)
-            rows, columns = region.slices(4)
-            logits[chosen, rows, columns] = decoded.logits
-            if backed is not None:
-                support[chosen] = backed.to(support.dtype)
-            for number, place in enumerate(places):
-                assessed[place] = None if quality is None else quality[number]
-        known = [value for value in assessed if value is not None]
-        return logits, torch.stack(known) if known else None, support
-
-    def _decode_region(self, query: Query, readings: Sequence[TargetReading],
-                       prior: Tensor | None, shape: tuple[int, int]
-                       ) -> tuple[Decoded, Tensor | None, Tensor | None]:
-        """Decode targets that look at the same positions, with memory and with references only.
+    def _search(self, search: Search, query: Query, bank: MemoryBank, indices: list[int],
+                prior: Tensor | None) -> '_Finding':
+        """Read and decode targets, with all of memory and with the references only.
 
         A second opinion that has no hint of place and none of the tracker's own masks: what it
         does not share has come in since, and may be drift.
         """
-        count = len(readings)
-        anchored = [reading.anchored for reading in readings if reading.anchored is not None]
-        if len(anchored) < count:
-            anchored = []
-        readout = torch.cat([*(reading.readout for reading in readings), *anchored])
-        readout = readout.transpose(1, 2).unflatten(2, shape).to(self.dtype)
-        if prior is not None and anchored:
-            prior = torch.cat([prior, torch.zeros_like(prior)])
-        both = self.network.decode(query, readout, prior)
+        network = self.network
+        part = search.cut_query(query)
+        reading = bank.read(part.key.flatten(2).transpose(1, 2), indices, network.similarity,
+                            self.top_k, search.places, network.uses_prior and not self.top_k)
+        count = len(search.places)
+        hint = None if prior is None else search.cut_own(prior, network.stride)
+        readout = reading.readout
+        if reading.anchored is not None:
+            readout = torch.cat([readout, reading.anchored])
+            hint = None if hint is None else torch.cat([hint, torch.zeros_like(hint)])
+        readout = readout.transpose(1, 2).unflatten(2, search.shape).to(self.dtype)
+        both = network.decode(part, readout, hint)
         decoded = Decoded(both.logits[:count], both.features[:count])
-        peak = torch.cat([reading.peak for reading in readings]).unflatten(1, shape)
-        backed = None
-        if anchored:
-            soft = torch.sigmoid(both.logits.float())
-            mine, theirs = soft[:count], soft[count:]
-            backed = (mine * theirs).sum((1, 2)) / mine.sum((1, 2)).clamp(min=1e-3)
-        return decoded, self.network.assess(decoded, peak), backed
+        assessed = network.assess(decoded, reading.peak.unflatten(1, search.shape))
+        if reading.anchored is None:
+            return _Finding(reading, decoded, assessed, decoded.logits.new_ones(count))
+        mine, theirs = torch.sigmoid(both.logits.float()).split(count)
+        support = (mine * theirs).sum((1, 2)) / mine.sum((1, 2)).clamp(min=1e-3)
+        return _Finding(reading, decoded, assessed, support)
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
+
+
+class _Finding(NamedTuple):
+    """What a search gives for its N targets: see Sight; assessed: N, where there is a head."""
+
+    reading: Reading
+    decoded: Decoded
+    assessed: Tensor | None
+    support: Tensor
+
+
+def _in_order(places: Sequence[int], parts: Sequence[Tensor]) -> Tensor:
+    """Rows of `parts`, one after another, each at its place."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat(list(parts))[sorted(range(len(places)), key=places.__getitem__)]
 
 
 def _all_finite(first: Tensor, second: Tensor) -> Tensor:
@@ -245,25 +236,14 @@ def _all_finite(first: Tensor, second: Tensor) -> Tensor:
 
 
 def slot_mass(attention: Tensor, cells: Tensor) -> Tensor:
-    """Attention S×q averaged over query positions: by a mask h×w of q cells, and all alike.
+    """Attention N×S×q averaged over query positions: by masks N×h×w of q cells, and all alike.
 
-    :return: 2×S, both sum to 1. A mask that is empty weighs all positions alike.
+    :return: N×2×S, rows sum to 1. A mask that is empty weighs all positions alike.
     """
-    weight = cells.flatten().to(attention.dtype)
-    weight = torch.where(weight.sum() > 1e-6, weight, 1.0)
-    mass = torch.stack([weight, torch.ones_like(weight)]) @ attention.T
-    return mass / mass.sum(1, keepdim=True)
-
-
-def _selection(places: list[int]) -> slice | list[int]:
-    """What picks `places` out of the first axis: a slice where that is possible, a view."""
-    is_run = places == list(range(places[0], places[-1] + 1))
-    return slice(places[0], places[-1] + 1) if is_run else places
-
-
-def cut_cells(cells: Tensor, region: Region | None) -> Tensor:
-    """The part of a map h×w that lies in a region."""
-    return cells if region is None else cells[region.slices(1)]
+    weight = cells.flatten(1).to(attention.dtype)
+    weight = torch.where(weight.sum(1, keepdim=True) > 1e-6, weight, 1.0)
+    mass = torch.stack([weight, torch.ones_like(weight)], dim=1) @ attention.transpose(1, 2)
+    return mass / mass.sum(2, keepdim=True)
 
 
 def _fetch(tensors: Sequence[Tensor]) -> list[np.ndarray]:

@@ -42,9 +42,13 @@ class Motion:
         """The motion after a frame that cannot be trusted; None where too many have gone by."""
         if self.coasted >= COAST_FRAMES:
             return None
-        box = replace(self.box, x_min=self.box.x_min + self.velocity[0],
-                      y_min=self.box.y_min + self.velocity[1])
-        return Motion(box, self.velocity, self.coasted + 1)
+        return Motion(self.expected_box, self.velocity, self.coasted + 1)
+
+    @property
+    def expected_box(self) -> Box:
+        """Where the target is one frame on, if it goes on as it went."""
+        return replace(self.box, x_min=self.box.x_min + self.velocity[0],
+                       y_min=self.box.y_min + self.velocity[1])
 
 
 def shift_mask(mask: Tensor, motion: Motion, geometry: Geometry) -> Tensor:

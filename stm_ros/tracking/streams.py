@@ -19,7 +19,7 @@ class StreamState:
 
     frames: steps and references so far, the schedule's clock. masks: by target id H'×W' soft
     masks, of the size that `geometry` says: where each target was, or is likely to be by its
-    motion.
+    motion. cramped: targets whose last box reached out of where they were looked for.
     """
 
     frames: int = 0
@@ -28,6 +28,7 @@ class StreamState:
     masks: dict[int, Tensor] = field(default_factory=dict)
     motions: dict[int, Motion] = field(default_factory=dict)
     states: dict[int, TargetState] = field(default_factory=dict)
+    cramped: set[int] = field(default_factory=set)
 
     def state_of(self, target: int) -> TargetState:
         """The target's state; one never seen on this stream is LOST, and looked for."""
@@ -57,11 +58,13 @@ class StreamState:
 
     def forget_places(self) -> None:
         """Drop where the targets were."""
+        self.cramped.clear()
         self.masks.clear()
         self.motions.clear()
 
     def forget_target(self, target: int) -> None:
         """Drop what is known of a target."""
+        self.cramped.discard(target)
         self.masks.pop(target, None)
         self.motions.pop(target, None)
         self.states.pop(target, None)

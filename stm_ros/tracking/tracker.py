@@ -23,6 +23,7 @@ from stm_ros.tracking.engine import Prediction
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
 from stm_ros.tracking.regions import Region
+from stm_ros.tracking.regions import reaches_out
 from stm_ros.tracking.regions import region_around
 from stm_ros.tracking.reporting import LateReads
 from stm_ros.tracking.reporting import empty_result
@@ -59,6 +60,7 @@ class _Look:
     geometry: Geometry
     order: list[int]
     indices: list[int]
+    regions: list[Region | None]
     prediction: Prediction
     label_map: np.ndarray
     targets: tuple[TargetResult, ...]
@@ -236,7 +238,7 @@ class Tracker:
         prediction = self.engine.predict(query, geometry, self.bank, indices,
                                          self._prior(state, order), regions)
         label_map, targets = self._assess(state, order, prediction)
-        return _Look(query, geometry, order, indices, prediction, label_map, targets)
+        return _Look(query, geometry, order, indices, regions, prediction, label_map, targets)
 
     def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
         report = memory_report(self.bank, look.indices, look.order, look.mass)
@@ -356,13 +358,18 @@ class Tracker:
         return stamp
 
     def _region(self, state: StreamState, target: int, geometry: Geometry) -> Region | None:
-        """Where a target is looked for: a tracked one around its last place, mostly."""
+        """Where a target is looked for: around its last place, mostly.
+
+        Wider around one that is in doubt, the longer it is; everywhere for one that is lost.
+        """
         motion = state.motions.get(target)
-        if (motion is None or motion.coasted or state.state_of(target) != TargetState.TRACKING
+        if (motion is None or target in state.cramped
+                or state.state_of(target) == TargetState.LOST
                 or self.config.top_k or not self.network.shares_key
                 or state.frames % self.config.full_look_every == 0):
             return None
-        return region_around(motion.box, geometry, self.network.stride, self.config.region_margin)
+        return region_around(motion.expected_box, geometry, self.network.stride,
+                             self.config.region_margin, motion.coasted)
 
     def _prior(self, state: StreamState, order: list[int]) -> Tensor | None:
         """Where the targets were on this stream, or are likely to be; zeros where nobody knows."""
@@ -409,6 +416,11 @@ class Tracker:
 
     def _remember_places(self, state: StreamState, look: _Look) -> None:
         masks = dict(zip(look.order, look.prediction.soft_masks, strict=True))
+        regions = dict(zip(look.order, look.regions, strict=True))
+        state.cramped = {
+            target.id for target in look.targets
+            if target.box is not None and (region := regions[target.id]) is not None
+            and reaches_out(target.box, region, look.geometry, self.network.stride)}
         for target in look.targets:
             if target.state == TargetState.TRACKING and target.box is not None:
                 state.trust(target.id, target.box, masks[target.id])

@@ -104,11 +104,9 @@ class ClipForward:
         values = [v.float() for _, v in memory]
         with torch.autocast(key.device.type, enabled=False):
             read = read_memory(key.flatten(2).transpose(1, 2).float(), keys, values, 'l2')
-        readout = torch.stack([target.readout for target in read], dim=1).transpose(2, 3)
-        readout = readout.reshape(batch * targets, -1, height, width)
+        readout = read.readout.transpose(2, 3).reshape(batch * targets, -1, height, width)
         decoded = self.network.decode(repeated, readout, prior.flatten(0, 1))
-        peak = torch.stack([target.peak for target in read], dim=1)
-        peak = peak.reshape(batch * targets, height, width)
+        peak = read.peak.reshape(batch * targets, height, width)
         with torch.autocast(key.device.type, enabled=False):
             size = (prior.shape[-2], prior.shape[-1])
             enlarged = functional.interpolate(decoded.logits.float()[:, None], size=size,
