@@ -18,6 +18,7 @@ from stm_ros.memory.descriptors import descriptor_of
 from stm_ros.memory.descriptors import novelty_of
 from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import POLICIES
+from stm_ros.memory.slots import Extent
 from stm_ros.memory.slots import SlotKind
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.memory.snapshot import read_snapshot
@@ -41,10 +42,17 @@ def make_frame(bank: MemoryBank, stamp: int, targets: tuple[int, ...] = (1,),
         bank.add_target(target)
     groups = 1 if bank.layout.shares_key else len(targets)
     value = torch.stack([torch.full((3, 2, 3), 100.0 * t + stamp) for t in targets])
-    return NewFrame(torch.full((groups, 2, 2, 3), float(stamp)), value, targets,
+    return NewFrame(torch.full((groups, 2, 2, 3), float(stamp)), value,
+                    Extent(2, 3, 0, 0, 2, 3), targets,
                     frozenset(targets if readable is None else readable), stream, stamp, 0.9,
                     {target: b'jpeg' for target in targets},
                     np.full(2, stamp, np.float32))
+
+
+def test_a_part_lies_in_its_frame_where_it_was_cut():
+    part = np.arange(1, 7, dtype=np.float32)
+    whole = Extent(2, 3, 1, 2, 4, 5).in_frame(part)
+    assert whole.tolist() == [[0] * 5, [0, 0, 1, 2, 3], [0, 0, 4, 5, 6], [0] * 5]
 
 
 def stamps(bank: MemoryBank, kind: SlotKind | None = None) -> list[int]:

@@ -161,17 +161,19 @@ def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
     geometry = geometry_for((60, 90), 0, 16)
     bank = MemoryBank(engine.layout(3, 2, 24), POLICIES['fifo'](), meta)
     with torch.inference_mode():
-        query = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry)
+        view = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry)
         masks = torch.zeros(2, 64, 96, device=meta)
-        memory = engine.network.encode_memory(query, masks)
-        frame = NewFrame(memory.key, memory.value, (1, 2), frozenset((1, 2)), 'camera', 0, 1.0,
-                         {}, np.zeros(engine.network.key_channels, np.float32))
+        memory = engine.network.encode_memory(view.query, masks)
+        frame = NewFrame(memory.key, memory.value, view.extent, (1, 2), frozenset((1, 2)),
+                         'camera', 0, 1.0, {}, np.zeros(engine.network.key_channels, np.float32))
         for target in frame.targets:
             bank.add_target(target)
         bank.write_reference(frame)
         bank.write_recent(frame, due=True)
-        for region in (None, Region(0, 1, 3, 5)):
-            sight = engine.look(query, geometry, bank, [0, 1], masks, [None, region])
+        small, large = Region(0, 1, 2, 4), Region(1, 1, 4, 5)
+        for regions in ([None, None], [None, small], [small, small], [small, large]):
+            view = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry, regions)
+            sight = engine.look(view, geometry, bank, [0, 1], masks, regions)
             for field in fields(sight):
                 assert getattr(sight, field.name).device == meta, field.name
             assert sight.channels.shape == (60, 90) and sight.logits.shape == (3, 64, 96)

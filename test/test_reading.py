@@ -43,7 +43,8 @@ READABLE = [[True, True, True], [True, False, True], [False, True, False]]
 def test_read_is_softmax_over_all_readable_positions(similarity, rows, monkeypatch):
     monkeypatch.setattr(reading_module, '_ROWS_AT_A_TIME', 2 * rows)
     query, keys, values = make_memory(1, 2, 3, (5, 2, 6))
-    reading = read_memory(query, keys, values, similarity, READABLE * 2, anchors=[False, True, True])
+    reading = read_memory(query, keys, values, similarity, READABLE * 2,
+                          anchors=[False, True, True])
     anchors = read_memory(query, keys[1:], values[1:], similarity)
     for group, target in itertools.product(range(2), range(3)):
         slots = [slot for slot in range(3) if READABLE[target][slot]]

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stm_ros.networks.interface import Query
 from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
@@ -15,7 +16,9 @@ from stm_ros.tracking.engine import NOWHERE
 from stm_ros.tracking.regions import Region
 from stm_ros.tracking.regions import reaches_out
 from stm_ros.tracking.regions import region_around
-from stm_ros.tracking.regions import searches_for
+from stm_ros.tracking.regions import window_around
+from stm_ros.tracking.search import View
+from stm_ros.tracking.search import searches_for
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import geometry_for
 
@@ -57,11 +60,27 @@ def test_targets_whose_regions_have_one_shape_are_looked_for_together():
     assert [search.places for search in searches] == [(0, 2), (1, 4), (3,)]
     assert [search.shape for search in searches] == [(2, 3), (4, 6), (3, 3)]
     grid = torch.arange(24.).view(1, 1, 4, 6)
+    finer = grid.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    view = View(Query(grid, grid, (finer,), grid, grid), Region(0, 0, 4, 6), (4, 6))
     for search in searches:
-        for place, part in zip(search.places, search.cut(grid, 1), strict=False):
+        query = search.cut_query(view)
+        for place, part in zip(search.places, query.key, strict=False):
             region = regions[place]
-            assert torch.equal(part[0], grid[0, 0] if region is None
-                               else grid[0, 0][region.slices(1)])
+            assert torch.equal(part[0], grid[0, 0][region.slices(1)] if region else grid[0, 0])
+
+
+@pytest.mark.parametrize(('regions', 'expected'), [
+    ([Region(2, 8, 6, 12), Region(4, 6, 8, 10)], Region(1, 5, 9, 13)),
+    ([Region(2, 8, 6, 12), None], Region(0, 0, 20, 30)),
+    ([Region(0, 0, 4, 4), Region(16, 26, 20, 30)], Region(0, 0, 20, 30)),
+    ([], Region(0, 0, 20, 30))])
+def test_a_window_holds_all_regions_or_is_the_frame(regions, expected):
+    window = window_around(regions, (20, 30))
+    assert window.shape == expected.shape
+    for region in regions:
+        inner = (region or Region(0, 0, 20, 30)).within(window)
+        assert 0 <= inner.top and inner.bottom <= window.shape[0]
+        assert 0 <= inner.left and inner.right <= window.shape[1]
 
 
 @pytest.mark.parametrize('regions', [[None, None], [Region(0, 1, 2, 4), Region(1, 2, 3, 5)]])

@@ -349,7 +349,7 @@ def test_a_lost_target_s_attention_is_of_the_whole_frame(clip):
     tracker.step(clip[1][0])
     result = tracker.step(clip[2][0])
     assert result.targets[0].state == TargetState.LOST
-    query = tracker.engine.encode(clip[2][0], geometry_for(SIZE, 480, 16)).key
+    query = tracker.engine.encode(clip[2][0], geometry_for(SIZE, 480, 16)).query.key
     bank = tracker.bank
     reading = bank.read(query.flatten(2).transpose(1, 2), bank.readable_slots('camera'), 'l2')
     assert np.allclose(result.memory.attention[1], reading.slot_mass[0].mean(1), atol=1e-4)

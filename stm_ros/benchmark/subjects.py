@@ -150,7 +150,7 @@ def tracker_config(settings: Settings) -> TrackerConfig:
     """
     return TrackerConfig(
         input_size=0, max_frames=max(_LEAST_MAX_FRAMES, settings.memory),
-        policy='paper' if settings.memory > 1 else 'reference_only',
+        policy='unconditional' if settings.memory > 1 else 'reference_only',
         max_targets=max(TrackerConfig.max_targets, settings.targets), memorize_every=1,
         top_k=settings.top_k, dtype=settings.dtype, full_look_every=settings.full_look_every)
 

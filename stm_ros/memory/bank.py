@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import Policy
+from stm_ros.memory.slots import Extent
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
@@ -25,12 +26,14 @@ USAGE_DECAY = 0.95
 class NewFrame:
     """What is written: key G×Ck×h×w, value N×Cv×h×w for `targets` in the same order.
 
-    readable: those of the targets that later frames may read here. descriptor: Ck float32, see
+    extent: the part of the frame that h×w are. readable: those of the targets that later frames
+    may read here. descriptor: Ck float32, see
     stm_ros.memory.descriptors. source: of a reference, what it was given by.
     """
 
     key: Tensor
     value: Tensor
+    extent: Extent
     targets: Sequence[int]
     readable: frozenset[int]
     stream: str
@@ -231,7 +234,7 @@ class MemoryBank:
         self._order += 1
         self.slots[index] = Slot(
             kind, frame.stream, frame.stamp_ns, frame.confidence, self._order,
-            (frame.key.shape[2], frame.key.shape[3]), frame.readable,
+            frame.extent, frame.readable,
             frame.descriptor, dict(frame.crops), due=due, source=frame.source)
 
     def continue_order(self, order: int) -> None:
@@ -298,7 +301,9 @@ class MemoryBank:
         readable = self.readable(indices)
         reading = read_memory(key.to(self.layout.key_dtype), keys, values, similarity,
                               [readable[place] for place in places], top_k, anchors)
-        return Reading(*(None if part is None else part.flatten(0, 1) for part in reading))
+        return Reading(reading.readout.flatten(0, 1), reading.slot_mass.flatten(0, 1),
+                       reading.peak.flatten(0, 1),
+                       None if reading.anchored is None else reading.anchored.flatten(0, 1))
 
     def account_usage(self, indices: Sequence[int], mass: Sequence[float]) -> None:
         """Add the attention mass that each slot received in a frame to its decayed usage."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank
+from stm_ros.memory.slots import Extent
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
@@ -32,14 +33,14 @@ def export_bank(bank: MemoryBank) -> tuple[dict[str, Tensor], dict[str, Any]]:
         rows.append({
             'index': index, 'kind': slot.kind.value, 'stream': slot.stream,
             'stamp_ns': slot.stamp_ns, 'confidence': slot.confidence, 'order': slot.order,
-            'grid': list(slot.grid), 'targets': sorted(slot.targets), 'usage': slot.usage,
+            'extent': list(slot.extent), 'targets': sorted(slot.targets), 'usage': slot.usage,
             'due': slot.due})
     return tensors, {'columns': {str(t): c for t, c in bank.columns.items()}, 'slots': rows}
 
 
 def needs_of(content: dict[str, Any]) -> tuple[int, int]:
     """Targets, and positions a frame, that a bank needs to hold what export_bank gave."""
-    positions = max((row['grid'][0] * row['grid'][1] for row in content['slots']), default=0)
+    positions = max((row['extent'][0] * row['extent'][1] for row in content['slots']), default=0)
     return len(content['columns']), positions
 
 
@@ -72,7 +73,7 @@ def _slot(row: dict[str, Any], tensors: dict[str, Tensor]) -> Slot:
         source = ReferenceSource(tensors[f'image.{index}'].numpy().tobytes(),
                                  tensors[f'mask.{index}'].numpy().tobytes())
     return Slot(SlotKind(row['kind']), row['stream'], row['stamp_ns'], row['confidence'],
-                row['order'], tuple(row['grid']), frozenset(row['targets']),
+                row['order'], Extent(*row['extent']), frozenset(row['targets']),
                 tensors[f'descriptor.{index}'].numpy(), crops, row['usage'], row['due'], source)
 
 

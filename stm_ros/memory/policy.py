@@ -16,6 +16,8 @@ class Policy(ABC):
     name: str
     #: frames are written whatever their confidence is
     writes_always = False
+    #: whole frames are looked at, as the paper does, however well a target's place is known
+    searches_everywhere = False
     #: the newest frame can be read
     keeps_recent = True
     #: frames stay after they are no longer the newest
@@ -62,11 +64,18 @@ class Diverse(Policy):
         return ordered[int(distances.argmin()) // len(ordered)]
 
 
-class Paper(FirstInFirstOut):
-    """As Oh et al. 2019 do: every frame is believed, every Nth kept."""
+class Unconditional(FirstInFirstOut):
+    """Every frame is believed: an ablation."""
+
+    name = 'unconditional'
+    writes_always = True
+
+
+class Paper(Unconditional):
+    """As Oh et al. 2019 do: every frame is believed and looked at as a whole, every Nth kept."""
 
     name = 'paper'
-    writes_always = True
+    searches_everywhere = True
 
 
 class ReferenceOnly(FirstInFirstOut):
@@ -86,4 +95,5 @@ class Previous(FirstInFirstOut):
 
 POLICIES: dict[str, type[Policy]] = {
     kind.name: kind
-    for kind in (FirstInFirstOut, LeastUsed, Diverse, Paper, ReferenceOnly, Previous)}
+    for kind in (FirstInFirstOut, LeastUsed, Diverse, Unconditional, Paper, ReferenceOnly,
+                 Previous)}

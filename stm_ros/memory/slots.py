@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from dataclasses import field
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,25 @@ class SlotKind(str, Enum):
     REFERENCE = 'reference'
     RECENT = 'recent'
     MEMORY = 'memory'
+
+
+class Extent(NamedTuple):
+    """What part of a frame was kept, in positions: height and width, where it begins (row,
+    column), and the height and width of the whole frame."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+    frame_height: int
+    frame_width: int
+
+    def in_frame(self, part: np.ndarray) -> np.ndarray:
+        """A map of the part, of height·width values, as a map of the frame; zeros around it."""
+        whole = np.zeros((self.frame_height, self.frame_width), part.dtype)
+        whole[self.top:self.top + self.height, self.left:self.left + self.width] = part.reshape(
+            self.height, self.width)
+        return whole
 
 
 @dataclass(frozen=True)
@@ -28,7 +48,7 @@ class ReferenceSource:
 class Slot:
     """One memory frame.
 
-    order: counts writes, so that the oldest is the smallest. grid: height and width in positions.
+    order: counts writes, so that the oldest is the smallest. extent: what part of the frame it is.
     targets: ids that can be read here. usage: attention mass received, decayed.
     descriptor: Ck float32, what its targets look like, see stm_ros.memory.descriptors.
     crops: JPEG bytes by id.
@@ -41,7 +61,7 @@ class Slot:
     stamp_ns: int
     confidence: float
     order: int
-    grid: tuple[int, int]
+    extent: Extent
     targets: frozenset[int]
     descriptor: np.ndarray
     crops: dict[int, bytes] = field(default_factory=dict)
@@ -52,4 +72,4 @@ class Slot:
     @property
     def positions(self) -> int:
         """How many positions of the bank's tensors the frame fills."""
-        return self.grid[0] * self.grid[1]
+        return self.extent.height * self.extent.width

@@ -18,7 +18,6 @@ from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import fingerprint
 from stm_ros.networks.interface import Decoded
 from stm_ros.networks.interface import Memory
-from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import Reading
@@ -27,8 +26,10 @@ from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.regions import Region
-from stm_ros.tracking.regions import Search
-from stm_ros.tracking.regions import searches_for
+from stm_ros.tracking.regions import window_around
+from stm_ros.tracking.search import Search
+from stm_ros.tracking.search import View
+from stm_ros.tracking.search import searches_for
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import prepare_image
@@ -110,28 +111,35 @@ class Engine:
                           network.value_channels, network.shares_key, self.dtype,
                           self.score_dtype)
 
-    def encode(self, image: np.ndarray, geometry: Geometry) -> Query:
-        """Encode an H×W×3 uint8 RGB image."""
+    def encode(self, image: np.ndarray, geometry: Geometry,
+               regions: Sequence[Region | None] = (None,)) -> View:
+        """Encode an H×W×3 uint8 RGB image, or of it what is needed for the regions."""
         planes = prepare_image(image, geometry, self.device, self.dtype)
-        return self.network.encode_query(planes.contiguous(memory_format=torch.channels_last))
+        stride = self.network.stride
+        grid = planes.shape[2] // stride, planes.shape[3] // stride
+        window = window_around(regions, grid)
+        rows, columns = window.slices(stride)
+        part = planes[:, :, rows, columns].contiguous(memory_format=torch.channels_last)
+        return View(self.network.encode_query(part), window, grid)
 
-    def memorize(self, query: Query, masks: Tensor) -> Memory:
-        """Encode the query's frame with soft masks N×H'×W'.
+    def memorize(self, view: View, masks: Tensor) -> Memory:
+        """Encode what was seen of a frame with soft masks N×H'×W' of the whole frame.
 
         :raises NetworkOutputError: where the output is not finite, which would spoil every read.
         """
-        memory = self.network.encode_memory(query, masks.to(self.dtype))
+        masks = view.cut(masks.to(self.dtype)).contiguous()
+        memory = self.network.encode_memory(view.query, masks)
         if not _all_finite(memory.key, memory.value):
             raise NetworkOutputError('the network returned numbers that are not finite')
         return memory
 
-    def predict(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
+    def predict(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
                 prior: Tensor | None, regions: Sequence[Region | None]) -> Prediction:
-        """Read the bank's slots for the query and decode; see look().
+        """Read the bank's slots for a frame and decode; see look().
 
         :raises NetworkOutputError: where the output is not finite.
         """
-        sight = self.look(query, geometry, bank, indices, prior, regions)
+        sight = self.look(view, geometry, bank, indices, prior, regions)
         finite, confidence, support, mass, descriptor, channels = _fetch(
             [sight.is_finite, sight.confidence, sight.support, sight.mass, sight.descriptor,
              sight.channels])
@@ -141,22 +149,22 @@ class Engine:
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
                           believed, descriptor.astype(np.float32))
 
-    def look(self, query: Query, geometry: Geometry, bank: MemoryBank, indices: list[int],
+    def look(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:
         """Read and decode; nothing is asked of the device.
 
         :param prior: N×H'×W', where the targets are likely to be; zero where nobody knows.
-        :param regions: where each target is looked for, None for everywhere.
+        :param regions: where each target is looked for, None for everywhere: in the view.
         """
         network = self.network
         targets = len(bank.columns)
-        grid = (query.key.shape[2], query.key.shape[3])
-        size = (query.image.shape[2], query.image.shape[3])
+        grid = view.grid
+        size = (network.stride * grid[0], network.stride * grid[1])
         hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
         searches = searches_for(regions, grid)
-        seen = [self._search(search, query, bank, indices, hint) for search in searches]
+        seen = [self._search(search, view, bank, indices, hint) for search in searches]
         places = [place for search in searches for place in search.places]
-        small = query.key.new_full((targets, 4 * grid[0], 4 * grid[1]), NOWHERE)
+        small = view.query.key.new_full((targets, 4 * grid[0], 4 * grid[1]), NOWHERE)
         for search, finding in zip(searches, seen, strict=True):
             search.put(small, finding.decoded.logits, 4)
         logits = aggregate(probabilities_of(small, size), network.minimum_channels)
@@ -171,20 +179,21 @@ class Engine:
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
                      _in_order(places, mass), confidence, support,
                      _all_finite(small, confidence * support)[None],
-                     descriptor_of(query.key, cells))
+                     descriptor_of(view.query.key, view.cut(cells)))
 
-    def describe(self, query: Query, masks: Tensor) -> np.ndarray:
+    def describe(self, view: View, masks: Tensor) -> np.ndarray:
         """What the targets of masks N×H'×W' look like: Ck float32."""
         cells = functional.avg_pool2d(masks[:, None], self.network.stride)[:, 0]
-        return descriptor_of(query.key, cells).cpu().numpy()
+        return descriptor_of(view.query.key, view.cut(cells)).cpu().numpy()
 
-    def read_whole(self, query: Query, bank: MemoryBank, indices: list[int]) -> Tensor:
-        """The readout N×Cv×h×w of the whole frame, for N targets in the bank's order."""
-        reading = bank.read(query.key.flatten(2).transpose(1, 2), indices,
-                            self.network.similarity, self.top_k)
-        return reading.readout.transpose(1, 2).unflatten(2, query.key.shape[2:])
+    def read_whole(self, view: View, bank: MemoryBank, indices: list[int]) -> Tensor:
+        """The readout N×Cv×h×w of a view of the whole frame, for N targets in the bank's order."""
+        key = view.query.key
+        reading = bank.read(key.flatten(2).transpose(1, 2), indices, self.network.similarity,
+                            self.top_k)
+        return reading.readout.transpose(1, 2).unflatten(2, key.shape[2:])
 
-    def _search(self, search: Search, query: Query, bank: MemoryBank, indices: list[int],
+    def _search(self, search: Search, view: View, bank: MemoryBank, indices: list[int],
                 prior: Tensor | None) -> '_Finding':
         """Read and decode targets, with all of memory and with the references only.
 
@@ -192,7 +201,7 @@ class Engine:
         does not share has come in since, and may be drift.
         """
         network = self.network
-        part = search.cut_query(query)
+        part = search.cut_query(view)
         reading = bank.read(part.key.flatten(2).transpose(1, 2), indices, network.similarity,
                             self.top_k, search.places, network.uses_prior and not self.top_k)
         count = len(search.places)

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from stm_ros.networks.interface import Query
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
 
@@ -33,6 +30,16 @@ class Region:
         """Height and width in positions."""
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def area(self) -> int:
+        """Positions."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def within(self, window: 'Region') -> 'Region':
+        """The same positions, counted from the first of a window around them."""
+        return Region(self.top - window.top, self.left - window.left,
+                      self.bottom - window.top, self.right - window.left)
+
     def slices(self, factor: int) -> tuple[slice, slice]:
         """Rows and columns of a map that has `factor`×`factor` values a position."""
         return (slice(factor * self.top, factor * self.bottom),
@@ -54,14 +61,32 @@ def region_around(box: Box, geometry: Geometry, stride: int, margin: float, coas
         low, high = max(0.0, start - wider), min(float(grid[axis]), start + extent + wider)
         if high <= low:
             return None
-        first, end = int(np.floor(low)), int(np.ceil(high))
-        size = min(grid[axis], -(-(end - first) // _STEP) * _STEP)
-        first = int(np.clip(round((low + high - size) / 2), max(0, end - size),
-                            min(first, grid[axis] - size)))
-        sides.append((first, first + size))
-    region = Region(sides[0][0], sides[1][0], sides[0][1], sides[1][1])
-    height, width = region.shape
-    return region if height * width <= _WORTH_CUTTING * grid[0] * grid[1] else None
+        sides.append(_in_steps(low, high, grid[axis]))
+    return _worth_cutting(Region(sides[0][0], sides[1][0], sides[0][1], sides[1][1]), grid)
+
+
+def window_around(regions: Sequence[Region | None], grid: tuple[int, int]) -> Region:
+    """The part of a frame of `grid` (height, width) that has to be encoded for the regions."""
+    everywhere = Region(0, 0, *grid)
+    known = [region for region in regions if region is not None]
+    if not known or len(known) < len(regions):
+        return everywhere
+    top, bottom = _in_steps(min(r.top for r in known), max(r.bottom for r in known), grid[0])
+    left, right = _in_steps(min(r.left for r in known), max(r.right for r in known), grid[1])
+    return _worth_cutting(Region(top, left, bottom, right), grid) or everywhere
+
+
+def _in_steps(low: float, high: float, most: int) -> tuple[int, int]:
+    """The whole numbers around low..high, as many as a multiple of the step, within 0..most."""
+    first, end = int(np.floor(low)), int(np.ceil(high))
+    size = min(most, -(-(end - first) // _STEP) * _STEP)
+    first = int(np.clip(round((low + high - size) / 2), max(0, end - size),
+                        min(first, most - size)))
+    return first, first + size
+
+
+def _worth_cutting(region: Region, grid: tuple[int, int]) -> Region | None:
+    return region if region.area <= _WORTH_CUTTING * grid[0] * grid[1] else None
 
 
 def reaches_out(box: Box, region: Region, geometry: Geometry, stride: int) -> bool:
@@ -84,56 +109,3 @@ def _in_positions(box: Box, geometry: Geometry, stride: int
             (box.y_min, box.x_min), (box.height, box.width), geometry.source, geometry.resized,
             geometry.offset, strict=True))
     return vertical, horizontal
-
-
-@dataclass(frozen=True)
-class Search:
-    """Targets that are looked for together: the whole frame, or regions of one shape.
-
-    places: of the targets, in the bank's order. regions: each one's, empty for the whole frame.
-    shape: height and width in positions of what is looked at.
-    """
-
-    places: tuple[int, ...]
-    regions: tuple[Region, ...]
-    shape: tuple[int, int]
-
-    def cut(self, x: Tensor, factor: int) -> Tensor:
-        """What each target sees of a map 1×C×H×W that has `factor`×`factor` values a position:
-        N×C×h×w, or the map itself where that is the whole frame."""
-        if not self.regions:
-            return x
-        parts = [x[:, :, rows, columns]
-                 for rows, columns in (region.slices(factor) for region in self.regions)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def cut_own(self, masks: Tensor, factor: int) -> Tensor:
-        """Each target's part N×h×w of a map M×H×W, a plane for each target of the bank."""
-        if not self.regions:
-            return masks[list(self.places)]
-        return torch.stack([masks[place][region.slices(factor)] for place, region in zip(
-            self.places, self.regions, strict=True)])
-
-    def put(self, into: Tensor, parts: Tensor, factor: int) -> None:
-        """Write each target's part N×h×w into its plane of a map M×H×W."""
-        if not self.regions:
-            into[list(self.places)] = parts
-        for place, region, part in zip(self.places, self.regions, parts, strict=False):
-            into[place][region.slices(factor)] = part
-
-    def cut_query(self, query: Query) -> Query:
-        """What of an encoded frame is read for and decoded."""
-        return query._replace(
-            key=self.cut(query.key, 1), feature=self.cut(query.feature, 1),
-            skips=tuple(self.cut(skip, skip.shape[2] // query.key.shape[2])
-                        for skip in query.skips))
-
-
-def searches_for(regions: Sequence[Region | None], grid: tuple[int, int]) -> list[Search]:
-    """Group targets with the given regions, None for the whole frame, by what they look at."""
-    places_of: dict[tuple[int, int] | None, list[int]] = {}
-    for place, region in enumerate(regions):
-        places_of.setdefault(region and region.shape, []).append(place)
-    return [Search(tuple(places), tuple(region for region in (regions[n] for n in places)
-                                        if region is not None), shape or grid)
-            for shape, places in places_of.items()]

@@ -11,7 +11,6 @@ import torch
 from torch.nn import functional
 
 from stm_ros.memory.bank import MemoryBank
-from stm_ros.networks.interface import Query
 from stm_ros.networks.reading import attention_of_target
 from stm_ros.tracking.engine import Prediction
 from stm_ros.tracking.result import Evidence
@@ -21,6 +20,7 @@ from stm_ros.tracking.result import Readout
 from stm_ros.tracking.result import Result
 from stm_ros.tracking.result import SlotReport
 from stm_ros.tracking.result import StaleResultError
+from stm_ros.tracking.search import View
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import restore_logits
 
@@ -57,11 +57,12 @@ def _no_target(target_id: int, count: int = 0) -> NoReturn:
 class LateReads:
     """Computes a result's further parts while memory is still what the step read."""
 
-    def __init__(self, tracker: Tracker, query: Query, prediction: Prediction,
+    def __init__(self, tracker: Tracker, image: np.ndarray, view: View, prediction: Prediction,
                  geometry: Geometry, indices: list[int], order: list[int], mass: np.ndarray
                  ) -> None:
         self._tracker = tracker
-        self._query = query
+        self._image = image
+        self._view = view
         self._prediction = prediction
         self._geometry = geometry
         self._indices = indices
@@ -90,7 +91,10 @@ class LateReads:
         ids = sorted(self._order)
         rows = [self._order.index(target) for target in ids]
         tracker = self._tracker
-        readout = tracker.engine.read_whole(self._query, tracker.bank, self._indices)
+        view = self._view
+        if not view.is_whole:
+            view = tracker.engine.encode(self._image, self._geometry)
+        readout = tracker.engine.read_whole(view, tracker.bank, self._indices)
         features = readout[rows].float().cpu().numpy()
         return Readout(tuple(ids), features, tracker.network.stride)
 
@@ -101,14 +105,14 @@ class LateReads:
         bank, network = self._tracker.bank, self._tracker.network
         group = 0 if network.shares_key else column
         keys = [key[group] for key in bank.keys_of(self._indices)]
-        query = self._query.key.flatten(2)[0].T.to(keys[0].dtype)
-        mask = self._prediction.soft_masks[column]
-        weight = functional.avg_pool2d(mask[None], network.stride).flatten()
+        query = self._view.query.key.flatten(2)[0].T.to(keys[0].dtype)
+        mask = self._view.cut(self._prediction.soft_masks[column][None])
+        weight = functional.avg_pool2d(mask, network.stride).flatten()
         if float(weight.sum()) <= 1e-6:
             weight = torch.ones_like(weight)
         valid = torch.tensor(bank.readable(self._indices)[column], device=query.device)
         maps = attention_of_target(query, keys, network.similarity, valid, weight)
-        return [part.unflatten(0, bank.slot(index).grid).float().cpu().numpy()
+        return [bank.slot(index).extent.in_frame(part.float().cpu().numpy())
                 for part, index in zip(maps, self._indices, strict=True)]
 
     def _evidence(self, target_id: int, count: int) -> tuple[Evidence, ...]:

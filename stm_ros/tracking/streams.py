@@ -19,7 +19,7 @@ class StreamState:
 
     frames: steps and references so far, the schedule's clock. masks: by target id H'×W' soft
     masks, of the size that `geometry` says: where each target was, or is likely to be by its
-    motion. cramped: targets whose last box reached out of where they were looked for.
+    motion. everywhere: targets whose next place may be any.
     """
 
     frames: int = 0
@@ -28,7 +28,7 @@ class StreamState:
     masks: dict[int, Tensor] = field(default_factory=dict)
     motions: dict[int, Motion] = field(default_factory=dict)
     states: dict[int, TargetState] = field(default_factory=dict)
-    cramped: set[int] = field(default_factory=set)
+    everywhere: set[int] = field(default_factory=set)
 
     def state_of(self, target: int) -> TargetState:
         """The target's state; one never seen on this stream is LOST, and looked for."""
@@ -58,13 +58,13 @@ class StreamState:
 
     def forget_places(self) -> None:
         """Drop where the targets were."""
-        self.cramped.clear()
+        self.everywhere.clear()
         self.masks.clear()
         self.motions.clear()
 
     def forget_target(self, target: int) -> None:
         """Drop what is known of a target."""
-        self.cramped.discard(target)
+        self.everywhere.discard(target)
         self.masks.pop(target, None)
         self.motions.pop(target, None)
         self.states.pop(target, None)

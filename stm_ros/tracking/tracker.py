@@ -15,7 +15,6 @@ from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.networks.checkpoints import load_network
-from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
@@ -29,6 +28,7 @@ from stm_ros.tracking.reporting import LateReads
 from stm_ros.tracking.reporting import empty_result
 from stm_ros.tracking.reporting import memory_report
 from stm_ros.tracking.result import Result
+from stm_ros.tracking.search import View
 from stm_ros.tracking.sizing import columns_for
 from stm_ros.tracking.sizing import expected_positions
 from stm_ros.tracking.sizing import planned_layout
@@ -56,7 +56,8 @@ MAX_NOTES = 16
 class _Look:
     """One frame read against memory: targets in the bank's `order`, slots at `indices`."""
 
-    query: Query
+    image: np.ndarray
+    view: View
     geometry: Geometry
     order: list[int]
     indices: list[int]
@@ -153,12 +154,12 @@ class Tracker:
         self.settle()
         geometry = self._geometry(image)
         self._fit(geometry, 0 if frees_a_slot else 1)
-        query = self.engine.encode(image, geometry)
+        view = self.engine.encode(image, geometry)
         masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
-        pending = PendingWrite(query, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
-                               1.0, due=False, descriptor=self.engine.describe(query, masks))
+        pending = PendingWrite(view, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
+                               1.0, due=False, descriptor=self.engine.describe(view, masks))
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
         frame = pending.encode(self.engine, self.config.evidence_size, source)
@@ -171,6 +172,7 @@ class Tracker:
             self.labels[target] = (labels or {}).get(
                 target, self.labels.get(target, f'target {target}'))
         self.bank.write_reference(frame)
+        state.everywhere.update(ids)
         if place_hint:
             state.see_with(geometry)
             for target, mask in zip(ids, masks, strict=True):
@@ -205,10 +207,9 @@ class Tracker:
         if not self.labels:
             state.frames += 1
             return empty_result(stream, stamp, geometry)
-        query = self.engine.encode(image, geometry)
-        look = self._look(query, geometry, stream, state)
+        look = self._look(image, geometry, stream, state)
         self.bank.account_usage(look.indices, look.mass.mean(axis=0).tolist())
-        self._pending = self._plan_write(image, look, state, stream, stamp)
+        self._pending = self._plan_write(look, state, stream, stamp)
         self._remember_places(state, look)
         state.frames += 1
         return self._result(look, stream, stamp, self._pending is not None)
@@ -226,24 +227,26 @@ class Tracker:
         geometry = self._geometry(image)
         if not self.labels:
             return empty_result(stream, stamp_ns, geometry)
-        query = self.engine.encode(image, geometry)
-        return self._result(self._look(query, geometry, stream, StreamState()), stream, stamp_ns,
+        return self._result(self._look(image, geometry, stream, StreamState()), stream, stamp_ns,
                             memorized=False)
 
-    def _look(self, query: Query, geometry: Geometry, stream: str, state: StreamState) -> _Look:
-        """Read memory for a query and judge each target, going on from `state`'s states."""
+    def _look(self, image: np.ndarray, geometry: Geometry, stream: str, state: StreamState
+              ) -> _Look:
+        """Read memory for an image and judge each target, going on from `state`'s states."""
         order = self.bank.target_order()
         indices = self.bank.readable_slots(stream)
         regions = [self._region(state, target, geometry) for target in order]
-        prediction = self.engine.predict(query, geometry, self.bank, indices,
+        view = self.engine.encode(image, geometry, regions)
+        prediction = self.engine.predict(view, geometry, self.bank, indices,
                                          self._prior(state, order), regions)
         label_map, targets = self._assess(state, order, prediction)
-        return _Look(query, geometry, order, indices, regions, prediction, label_map, targets)
+        return _Look(image, view, geometry, order, indices, regions, prediction, label_map,
+                     targets)
 
     def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
         report = memory_report(self.bank, look.indices, look.order, look.mass)
-        late = LateReads(self, look.query, look.prediction, look.geometry, look.indices,
-                         look.order, look.mass)
+        late = LateReads(self, look.image, look.view, look.prediction, look.geometry,
+                         look.indices, look.order, look.mass)
         return Result(stream, stamp_ns, look.label_map, look.targets, report, memorized,
                       late.parts())
 
@@ -363,9 +366,9 @@ class Tracker:
         Wider around one that is in doubt, the longer it is; everywhere for one that is lost.
         """
         motion = state.motions.get(target)
-        if (motion is None or target in state.cramped
+        if (motion is None or target in state.everywhere
                 or state.state_of(target) == TargetState.LOST
-                or self.config.top_k or not self.network.shares_key
+                or self.config.top_k or self.policy.searches_everywhere
                 or state.frames % self.config.full_look_every == 0):
             return None
         return region_around(motion.expected_box, geometry, self.network.stride,
@@ -397,7 +400,7 @@ class Tracker:
                                         self.engine.calibration is not None, box, area))
         return label_map, tuple(results)
 
-    def _plan_write(self, image: np.ndarray, look: _Look, state: StreamState, stream: str,
+    def _plan_write(self, look: _Look, state: StreamState, stream: str,
                     stamp: int) -> PendingWrite | None:
         """What of this frame is to be remembered: only targets whose confidence earns it."""
         earned = worth_remembering(look.targets, self.bank, self.config)
@@ -409,7 +412,7 @@ class Tracker:
             masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
         descriptor = look.prediction.descriptor
         return PendingWrite(
-            look.query, image, masks, look.order, frozenset(target.id for target in earned),
+            look.view, look.image, masks, look.order, frozenset(target.id for target in earned),
             {target.id: target.box for target in earned if target.box is not None},
             stream, stamp, float(np.mean([target.confidence for target in earned])),
             stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor)
@@ -417,7 +420,7 @@ class Tracker:
     def _remember_places(self, state: StreamState, look: _Look) -> None:
         masks = dict(zip(look.order, look.prediction.soft_masks, strict=True))
         regions = dict(zip(look.order, look.regions, strict=True))
-        state.cramped = {
+        state.everywhere = {
             target.id for target in look.targets
             if target.box is not None and (region := regions[target.id]) is not None
             and reaches_out(target.box, region, look.geometry, self.network.stride)}

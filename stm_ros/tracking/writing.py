@@ -12,10 +12,10 @@ from stm_ros.memory.bank import NewFrame
 from stm_ros.memory.descriptors import novelty_of
 from stm_ros.memory.schedule import Candidate
 from stm_ros.memory.slots import ReferenceSource
-from stm_ros.networks.interface import Query
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
 from stm_ros.tracking.evidence import crop_jpeg
+from stm_ros.tracking.search import View
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
@@ -28,7 +28,7 @@ class PendingWrite:
     image: H×W×3 uint8 RGB. masks: N×H'×W' for `targets`, of which `readable` may be read later.
     """
 
-    query: Query
+    view: View
     image: np.ndarray
     masks: Tensor
     targets: list[int]
@@ -43,11 +43,11 @@ class PendingWrite:
     def encode(self, engine: Engine, evidence_size: int, source: ReferenceSource | None = None
                ) -> NewFrame:
         """What the bank stores, with the evidence crops."""
-        memory = engine.memorize(self.query, self.masks)
+        memory = engine.memorize(self.view, self.masks)
         crops = {target: crop_jpeg(self.image, box, evidence_size)
                  for target, box in self.boxes.items()}
-        return NewFrame(memory.key, memory.value, self.targets, self.readable, self.stream,
-                        self.stamp_ns, self.confidence, crops, self.descriptor, source)
+        return NewFrame(memory.key, memory.value, self.view.extent, self.targets, self.readable,
+                        self.stream, self.stamp_ns, self.confidence, crops, self.descriptor, source)
 
 
 def worth_remembering(targets: Sequence[TargetResult], bank: MemoryBank, config: TrackerConfig
