@@ -207,7 +207,7 @@ def test_percentiles_and_ratios():
     assert measured.percentiles('read')[0] == pytest.approx(2)
     assert measured.share('read') == 0.5
     pairs = np.array([[1.0, 2.0], [2.0, 6.0], [4.0, 8.0]])
-    compared = Comparison(Settings(), Settings(), ('', ''), ('', ''), pairs)
+    compared = Comparison(Settings(), Settings(), ('', ''), ('', ''), pairs, np.array([]))
     assert compared.ratio_of_medians == 3 and compared.ratio_percentiles()[1] == 2
 
 

@@ -40,10 +40,15 @@ class CameraFrame:
 
 @dataclass(frozen=True)
 class BenchmarkClip:
-    """Frames that repeat without a jump, and the label map H×W uint8 of the first."""
+    """Frames that repeat without a jump, and their label maps H×W uint8."""
 
     frames: list[CameraFrame]
-    reference: np.ndarray
+    label_maps: list[np.ndarray]
+
+    @property
+    def reference(self) -> np.ndarray:
+        """The label map of the first frame."""
+        return self.label_maps[0]
 
     def frame(self, index: int) -> CameraFrame:
         """The frame at `index`, over and over."""
@@ -62,21 +67,20 @@ def benchmark_clip(size: tuple[int, int], targets: int, period: int) -> Benchmar
     rows = ceil(targets / columns)
     cell = (width / columns, height / rows)
     patches = [_patch(index, cell) for index in range(targets)]
-    frames = []
-    reference = np.zeros((height, width), np.uint8)
+    frames, label_maps = [], []
     for time in range(period):
         turn = 2 * pi * time / period
         shift = round((backdrop.shape[1] - width) * (1 - cos(turn)) / 2)
         picture = backdrop[:height, shift:shift + width].copy()
+        label_map = np.zeros((height, width), np.uint8)
         for index, patch in enumerate(patches):
             row, column = divmod(index, columns)
             centre = ((column + 0.5 + _SWAY * cos(turn + index)) * cell[0],
                       (row + 0.5 + _SWAY * sin(turn + index)) * cell[1])
-            inside = _paste(picture, patch, centre)
-            if time == 0:
-                reference[inside] = index + 1
+            label_map[_paste(picture, patch, centre)] = index + 1
         frames.append(CameraFrame(_as_yuyv(picture), width, height))
-    return BenchmarkClip(frames, reference)
+        label_maps.append(label_map)
+    return BenchmarkClip(frames, label_maps)
 
 
 def _as_yuyv(picture: np.ndarray) -> bytes:

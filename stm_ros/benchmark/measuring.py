@@ -57,13 +57,18 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settings that stepped in turn: seconds of whole frames, pair by pair."""
+    """Two settings that stepped in turn: seconds of whole frames, pair by pair.
+
+    agreement: for each pair the mean IoU of both one's masks, over the targets that either sees;
+    empty where they did not see the same frames.
+    """
 
     first: Settings
     second: Settings
     dtypes: tuple[str, str]
     weights: tuple[str, str]
     seconds: np.ndarray
+    agreement: np.ndarray
 
     @property
     def ratio_of_medians(self) -> float:
@@ -111,12 +116,24 @@ def compare(first: Settings, second: Settings, frames: int, warm_up: int) -> Com
     for _ in range(warm_up):
         for subject in subjects:
             subject.step()
-    seconds = np.empty((frames, 2))
+    comparable = (subjects[0].frames_seen == subjects[1].frames_seen
+                  and first.size == second.size and first.targets == second.targets)
+    seconds, agreement = np.empty((frames, 2)), []
     for index in range(frames):
         for which in ((0, 1) if index % 2 == 0 else (1, 0)):
             seconds[index, which] = _timed(subjects[which])
+        if comparable:
+            agreement.append(mean_overlap(subjects[0].label_map, subjects[1].label_map))
     return Comparison(first, second, (subjects[0].dtype, subjects[1].dtype),
-                      (subjects[0].weights, subjects[1].weights), seconds)
+                      (subjects[0].weights, subjects[1].weights), seconds, np.array(agreement))
+
+
+def mean_overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean IoU of two label maps H×W over the targets that either shows; 1 where none is."""
+    ids = np.union1d(np.unique(one), np.unique(other))
+    overlaps = [np.count_nonzero((one == i) & (other == i)) / np.count_nonzero(
+        (one == i) | (other == i)) for i in ids if i]
+    return float(np.mean(overlaps)) if overlaps else 1.0
 
 
 def _timed(subject: Subject) -> float:

@@ -72,7 +72,16 @@ def comparison_text(comparison: Comparison) -> str:
               comparison.weights, strict=True)),
         f'{len(comparison.seconds)} pairs, in turn', *_aligned(rows),
         f'B takes {comparison.ratio_of_medians:.2f} times as long as A (ratio of medians)',
-        f'pair by pair: p10 {low:.2f}, median {middle:.2f}, p90 {high:.2f}'])
+        f'pair by pair: p10 {low:.2f}, median {middle:.2f}, p90 {high:.2f}',
+        *_agreement_lines(comparison)])
+
+
+def _agreement_lines(comparison: Comparison) -> list[str]:
+    agreement = comparison.agreement
+    if not agreement.size:
+        return []
+    return [f'IoU of the masks of A with those of B: median {np.median(agreement):.4f}, '
+            f'worst {agreement.min():.4f}']
 
 
 def point_of(name: str, measurement: Measurement) -> str:
@@ -104,7 +113,8 @@ def write_comparison(folder: Path, machine: dict[str, str | int], comparison: Co
         **{letter: {'settings': settings.entries(), 'dtype': dtype, 'weights': weights}
            for letter, settings, dtype, weights in sides},
         'ratio_of_medians': comparison.ratio_of_medians,
-        'ratio_by_pairs': {'p10': low, 'p50': middle, 'p90': high}})
+        'ratio_by_pairs': {'p10': low, 'p50': middle, 'p90': high},
+        'mask_iou': comparison.agreement.tolist()})
     rows = [[f'{1000 * a:.4f}', f'{1000 * b:.4f}', f'{b / a:.4f}'] for a, b in comparison.seconds]
     _write_csv(folder / 'against.csv', ['a_ms', 'b_ms', 'ratio'], rows)
 

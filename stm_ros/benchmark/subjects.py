@@ -22,7 +22,7 @@ from stm_ros.networks.stm_lite import STMLite
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 
-_CLIP_PERIOD = 24
+CLIP_PERIOD = 24
 _SEED = 0
 _NEVER = 1_000_000
 _LEAST_MAX_FRAMES = 2
@@ -40,9 +40,11 @@ class Subject(ABC):
         """Make the clip; `weights` says what the network runs with."""
         self.settings = settings
         self._set_threads()
-        self.clip: BenchmarkClip = benchmark_clip(settings.size, settings.targets, _CLIP_PERIOD)
+        self.clip: BenchmarkClip = benchmark_clip(settings.size, settings.targets, CLIP_PERIOD)
         self.network, self.weights = _network(settings)
         self._next = 1
+        #: H×W uint8, of the last frame answered
+        self.label_map = self.clip.reference
 
     def step(self) -> None:
         """Answer the next frame and memorise it.
@@ -56,6 +58,11 @@ class Subject(ABC):
         if read != self.settings.memory:
             raise MemoryNotFullError(f'{read} memory frames were read, not '
                                      f'{self.settings.memory}')
+
+    @property
+    def frames_seen(self) -> int:
+        """Frames answered so far, and the reference."""
+        return self._next
 
     def synchronize(self) -> None:
         """Wait until the device is done with what it was given."""
@@ -99,6 +106,7 @@ class TrackerSubject(Subject):
         """Convert, step and memorise, as the node does."""
         result = self.tracker.step(frame.decoded())
         self.tracker.settle()
+        self.label_map = result.label_map
         return len(result.memory.slots)
 
     def follow(self, other: 'TrackerSubject') -> None:
@@ -138,7 +146,7 @@ class PlainSubject(Subject):
 
     def answer(self, frame: CameraFrame) -> int:
         """Convert and step, which memorises the frame before."""
-        self.plain.step(frame.decoded())
+        self.label_map, _ = self.plain.step(frame.decoded())
         return self.plain.memory_frames
 
 
@@ -166,9 +174,14 @@ def _network(settings: Settings) -> tuple[SpaceTimeNetwork, str]:
         return load_network(settings.model, settings.weights), settings.weights
     if settings.model == STMLite.name and SHIPPED_WEIGHTS.is_file():
         return load_network(settings.model), 'shipped with stm_ros'
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
-        network = NETWORKS[settings.model]()
-    return (network.eval().requires_grad_(False),
+    return (random_network(settings.model),
             f'random, seed {_SEED} (no weights ship for {settings.model}): only timings mean '
             'anything')
+
+
+def random_network(model: str) -> SpaceTimeNetwork:
+    """A network with random weights, the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        network = NETWORKS[model]()
+    return network.eval().requires_grad_(False)

@@ -3,8 +3,10 @@
 """`stm bench`: what a frame takes, stage by stage, on this machine."""
 import argparse
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from stm_ros.vision.errors import InputError
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help='frames to measure (default %(default)s)')
     how.add_argument('--warm-up', type=int, default=10, metavar='N',
                      help='frames before them, beside those that fill memory (default %(default)s)')
+    how.add_argument('--overfit', type=int, default=0, metavar='N', help='with --model stm and no '
+                     'weights: first train N iterations on the clip itself, so that masks mean '
+                     'something (0)')
     how.add_argument('--out', type=Path, metavar='DIR', help='folder for JSON, CSV and plots')
     kind = parser.add_argument_group(
         'instead of the table of stages').add_mutually_exclusive_group()
@@ -68,6 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     """
     _check(arguments)
     settings = _settings(arguments)
+    if arguments.overfit:
+        with TemporaryDirectory() as scratch:
+            weights = _overfitted(settings, arguments.overfit, Path(scratch))
+            return _measure(arguments, replace(settings, weights=weights))
+    return _measure(arguments, settings)
+
+
+def _measure(arguments: argparse.Namespace, settings: 'Settings') -> int:
     if arguments.graph:
         return _run_graph(arguments, settings)
     if arguments.soak is not None:
@@ -80,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for name, least in (('frames', 1), ('warm_up', 0)):
+    for name, least in (('frames', 1), ('warm_up', 0), ('overfit', 0)):
         if getattr(arguments, name) < least:
             raise InputError(f'--{name.replace("_", "-")} is {getattr(arguments, name)}; {least} '
                              'or more is accepted')
@@ -104,6 +117,27 @@ def _settings(arguments: argparse.Namespace) -> 'Settings':
         targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
         threads=arguments.threads, device=arguments.device, top_k=arguments.top_k,
         full_look_every=arguments.full_look_every)
+
+
+def _overfitted(settings: 'Settings', iterations: int, folder: Path) -> str:
+    """Train `stm` on the clip of `settings`; the path of its weights."""
+    from stm_ros.benchmark.frames import benchmark_clip
+    from stm_ros.benchmark.overfitting import overfit
+    from stm_ros.benchmark.subjects import CLIP_PERIOD
+    from stm_ros.benchmark.subjects import random_network
+    from stm_ros.networks.stm import STM
+    from stm_ros.training.export import export_weights
+    network = random_network(settings.model)
+    if settings.weights is not None or not isinstance(network, STM):
+        raise InputError('--overfit is for --model stm without --weights')
+
+    def show(index: int, loss: float) -> None:
+        if index % 10 == 0:
+            _show_progress(f'overfitting: iteration {index} of {iterations}, loss {loss:.3f}')
+    overfit(network, benchmark_clip(settings.size, settings.targets, CLIP_PERIOD), iterations, show)
+    path = folder / f'overfitted_{iterations}.safetensors'
+    export_weights(network, path, {'licence': 'none: overfitted to a benchmark clip'})
+    return str(path)
 
 
 def _run_stages(arguments: argparse.Namespace, settings: 'Settings') -> int:

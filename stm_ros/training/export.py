@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stm_ros.networks.stm_lite import STMLite
+from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.vision.errors import InputError
 
 
@@ -25,7 +25,7 @@ def imagenet_state() -> dict[str, Tensor]:
     return torch.load(path, map_location='cpu', weights_only=True)
 
 
-def export_weights(network: STMLite, path: Path, metadata: dict[str, str]) -> None:
+def export_weights(network: SpaceTimeNetwork, path: Path, metadata: dict[str, str]) -> None:
     """Write float16 safetensors with `metadata` (licence, data, ...), whole or not at all."""
     state = {name: tensor.detach().to('cpu', torch.float16).contiguous()
              for name, tensor in network.state_dict().items()}

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-# the default transport drops large best-effort messages between two processes
-_TRANSPORT = 'LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=true'
+#: lets whole images through shared memory; by default they are cut up, and often lost
+TRANSPORT_PROFILE = Path(__file__).parents[1] / 'fast_dds_large_images.xml'
+_PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 _DOMAINS = 101
 _STOP_SECONDS = 15.0
 _TAIL_LINES = 12
@@ -23,7 +24,8 @@ def prepare_environment() -> None:
     The graph stays on this machine, in a domain of its own, so that no robot nearby is disturbed.
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', _TRANSPORT)
+    for name in _PROFILE_VARIABLES:
+        os.environ.setdefault(name, str(TRANSPORT_PROFILE))
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % _DOMAINS))
 
 
