@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from stm_ros.benchmark import overfitting
 from stm_ros.benchmark.frames import benchmark_clip
 from stm_ros.benchmark.machine import describe_machine
 from stm_ros.benchmark.measuring import FRAME
 from stm_ros.benchmark.measuring import SWEEPS
 from stm_ros.benchmark.measuring import Comparison
 from stm_ros.benchmark.measuring import Measurement
+from stm_ros.benchmark.measuring import mean_overlap
 from stm_ros.benchmark.plain import PlainSTM
 from stm_ros.benchmark.settings import Settings
 from stm_ros.benchmark.soak import soak
@@ -22,6 +24,7 @@ from stm_ros.benchmark.soak import soak_text
 from stm_ros.benchmark.stopwatch import STAGES
 from stm_ros.benchmark.stopwatch import Stopwatch
 from stm_ros.benchmark.subjects import make_subject
+from stm_ros.benchmark.subjects import random_network
 from stm_ros.cli import bench
 from stm_ros.cli.main import main
 from stm_ros.networks.stm import STM
@@ -209,6 +212,23 @@ def test_percentiles_and_ratios():
     pairs = np.array([[1.0, 2.0], [2.0, 6.0], [4.0, 8.0]])
     compared = Comparison(Settings(), Settings(), ('', ''), ('', ''), pairs, np.array([]))
     assert compared.ratio_of_medians == 3 and compared.ratio_percentiles()[1] == 2
+
+
+def test_overlap_is_the_mean_over_targets_that_either_shows():
+    one = np.array([[1, 1, 0, 2]], np.uint8)
+    other = np.array([[1, 0, 0, 3]], np.uint8)
+    assert mean_overlap(one, one) == 1 and mean_overlap(0 * one, 0 * one) == 1
+    assert mean_overlap(one, other) == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert mean_overlap(other, one) == mean_overlap(one, other)
+
+
+def test_overfitting_lowers_the_loss_and_leaves_a_frozen_network(monkeypatch):
+    monkeypatch.setattr(overfitting, '_SIDE', 64)
+    network, losses = random_network('stm'), []
+    clip = benchmark_clip((96, 80), 1, 3)
+    overfitting.overfit(network, clip, 12, lambda index, loss: losses.append(loss))
+    assert len(losses) == 12 and min(losses[6:]) < losses[0]
+    assert not network.training and not any(p.requires_grad for p in network.parameters())
 
 
 def test_settings_change_by_name():

@@ -20,7 +20,8 @@ from stm_ros.training.losses import dice_loss
 
 _SIDE = 320
 _FRAMES = 3
-_RATE = 3e-4
+_RATE = 1e-4
+_WARM_UP = 10
 _CLIPPED_NORM = 3.0
 _HARDEST = 0.3
 _SEED = 3
@@ -38,7 +39,7 @@ def overfit(network: STM, clip: BenchmarkClip, iterations: int,
     network.requires_grad_(True).train()
     for index in range(iterations):
         for group in optimizer.param_groups:
-            group['lr'] = _RATE * (1 - index / iterations)
+            group['lr'] = _RATE * min((index + 1) / _WARM_UP, 1 - index / iterations)
         images, masks = _sample(frames, clip, random)
         loss = _loss(network, images, masks)
         optimizer.zero_grad(set_to_none=True)
