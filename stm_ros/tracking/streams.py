@@ -1,13 +1,20 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """What a tracker knows of each camera beside the shared memory."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
+import torch
 from torch import Tensor
 
+from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.motion import shift_mask
+from stm_ros.tracking.regions import Region
+from stm_ros.tracking.regions import reaches_out
+from stm_ros.tracking.regions import region_around
+from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
@@ -39,6 +46,46 @@ class StreamState:
         if self.geometry != geometry:
             self.forget_places()
             self.geometry = geometry
+
+    def prior(self, order: Sequence[int]) -> Tensor | None:
+        """Where the targets of `order` are likely to be: N×H'×W', zeros where nobody knows."""
+        if not self.masks:
+            return None
+        blank = torch.zeros_like(next(iter(self.masks.values())))
+        return torch.stack([self.masks.get(target, blank) for target in order])
+
+    def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
+        """Where a target is looked for: around its last place, mostly; None for everywhere.
+
+        Wider around one that is in doubt, the longer it is; everywhere for one that is lost.
+
+        :param stride: of the network, in pixels.
+        """
+        motion = self.motions.get(target)
+        if (motion is None or self.geometry is None or target in self.everywhere
+                or self.state_of(target) == TargetState.LOST
+                or self.frames % config.full_look_every == 0):
+            return None
+        return region_around(motion.expected_box, self.geometry, stride, config.region_margin,
+                             motion.coasted)
+
+    def remember(self, targets: Sequence[TargetResult], masks: dict[int, Tensor],
+                 regions: dict[int, Region | None], stride: int) -> None:
+        """Take over where the targets of a frame are.
+
+        :param masks: soft masks H'×W' by id. :param regions: where each was looked for.
+        """
+        geometry = self.geometry
+        assert geometry is not None
+        self.everywhere = {
+            target.id for target in targets
+            if target.box is not None and (region := regions[target.id]) is not None
+            and reaches_out(target.box, region, geometry, stride)}
+        for target in targets:
+            if target.state == TargetState.TRACKING and target.box is not None:
+                self.trust(target.id, target.box, masks[target.id])
+            else:
+                self.coast(target.id)
 
     def trust(self, target: int, box: Box, mask: Tensor) -> None:
         """Remember where a target is."""

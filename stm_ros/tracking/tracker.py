@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.policy import POLICIES
@@ -22,8 +21,6 @@ from stm_ros.tracking.engine import Prediction
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
 from stm_ros.tracking.regions import Region
-from stm_ros.tracking.regions import reaches_out
-from stm_ros.tracking.regions import region_around
 from stm_ros.tracking.reporting import LateReads
 from stm_ros.tracking.reporting import empty_result
 from stm_ros.tracking.reporting import memory_report
@@ -210,7 +207,8 @@ class Tracker:
         look = self._look(image, geometry, stream, state)
         self.bank.account_usage(look.indices, look.mass.mean(axis=0).tolist())
         self._pending = self._plan_write(look, state, stream, stamp)
-        self._remember_places(state, look)
+        state.remember(look.targets, dict(zip(look.order, look.prediction.soft_masks, strict=True)),
+                       dict(zip(look.order, look.regions, strict=True)), self.network.stride)
         state.frames += 1
         return self._result(look, stream, stamp, self._pending is not None)
 
@@ -235,10 +233,12 @@ class Tracker:
         """Read memory for an image and judge each target, going on from `state`'s states."""
         order = self.bank.target_order()
         indices = self.bank.readable_slots(stream)
-        regions = [self._region(state, target, geometry) for target in order]
+        everywhere = bool(self.config.top_k) or self.policy.searches_everywhere
+        regions = [None if everywhere else state.region_of(
+            target, self.network.stride, self.config) for target in order]
         view = self.engine.encode(image, geometry, regions)
         prediction = self.engine.predict(view, geometry, self.bank, indices,
-                                         self._prior(state, order), regions)
+                                         state.prior(order), regions)
         label_map, targets = self._assess(state, order, prediction)
         return _Look(image, view, geometry, order, indices, regions, prediction, label_map,
                      targets)
@@ -360,27 +360,6 @@ class Tracker:
         state.stamp_ns = stamp
         return stamp
 
-    def _region(self, state: StreamState, target: int, geometry: Geometry) -> Region | None:
-        """Where a target is looked for: around its last place, mostly.
-
-        Wider around one that is in doubt, the longer it is; everywhere for one that is lost.
-        """
-        motion = state.motions.get(target)
-        if (motion is None or target in state.everywhere
-                or state.state_of(target) == TargetState.LOST
-                or self.config.top_k or self.policy.searches_everywhere
-                or state.frames % self.config.full_look_every == 0):
-            return None
-        return region_around(motion.expected_box, geometry, self.network.stride,
-                             self.config.region_margin, motion.coasted)
-
-    def _prior(self, state: StreamState, order: list[int]) -> Tensor | None:
-        """Where the targets were on this stream, or are likely to be; zeros where nobody knows."""
-        if not state.masks:
-            return None
-        blank = torch.zeros_like(next(iter(state.masks.values())))
-        return torch.stack([state.masks.get(target, blank) for target in order])
-
     def _assess(self, state: StreamState, order: list[int], prediction: Prediction
                 ) -> tuple[np.ndarray, tuple[TargetResult, ...]]:
         """Label map and per-target results; lost targets are taken out of the label map."""
@@ -416,16 +395,3 @@ class Tracker:
             {target.id: target.box for target in earned if target.box is not None},
             stream, stamp, float(np.mean([target.confidence for target in earned])),
             stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor)
-
-    def _remember_places(self, state: StreamState, look: _Look) -> None:
-        masks = dict(zip(look.order, look.prediction.soft_masks, strict=True))
-        regions = dict(zip(look.order, look.regions, strict=True))
-        state.everywhere = {
-            target.id for target in look.targets
-            if target.box is not None and (region := regions[target.id]) is not None
-            and reaches_out(target.box, region, look.geometry, self.network.stride)}
-        for target in look.targets:
-            if target.state == TargetState.TRACKING and target.box is not None:
-                state.trust(target.id, target.box, masks[target.id])
-            else:
-                state.coast(target.id)
