@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import CheckpointError
 from stm_ros.networks.checkpoints import fingerprint
 from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.checkpoints import read_checkpoint
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 
@@ -104,3 +106,23 @@ def test_the_fingerprint_tells_weights_apart():
     assert fingerprint(one) != fingerprint(other)
     other.load_state_dict(one.state_dict())
     assert fingerprint(one) == fingerprint(other)
+
+
+def test_the_average_of_weights_lies_between_them(tmp_path, capsys):
+    paths = []
+    for number, value in enumerate((0.25, 0.75)):
+        network = STMLite()
+        for parameter in network.parameters():
+            torch.nn.init.constant_(parameter, value)
+        paths.append(tmp_path / f'{number}.safetensors')
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()},
+                  str(paths[-1]), {'network': 'stm_lite', 'calibration': 'of one alone'})
+    out = tmp_path / 'mean.safetensors'
+    command = ['weights', 'average', *map(str, paths), '--model', 'stm_lite']
+    assert main([*command, '--out', str(out), '--half']) == 0
+    state, metadata = read_checkpoint(out)
+    assert all((tensor == 0.5).all() and tensor.dtype == torch.float16
+               for tensor in state.values())
+    assert metadata == {'network': 'stm_lite', 'format': '1'}
+    assert main(command) != 0 and '--out' in capsys.readouterr().err
+    assert main(['weights', 'check', *map(str, paths), '--model', 'stm_lite']) != 0

@@ -1,43 +1,67 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`stm weights`: check a checkpoint, or convert it to safetensors."""
+"""`stm weights`: check a checkpoint, convert it to safetensors, or average several."""
 from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stm_ros.vision.errors import InputError
+
+if TYPE_CHECKING:
+    from stm_ros.networks.interface import SpaceTimeNetwork
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('action', choices=('check', 'convert'),
-                        help='check: does the file fit the network; convert: write safetensors')
-    parser.add_argument('weights', type=Path, help='.pth or .safetensors')
+    parser.add_argument('action', choices=('check', 'convert', 'average'),
+                        help='check: does the file fit the network; convert: write safetensors; '
+                             'average: the mean of several, of one training at different times')
+    parser.add_argument('weights', type=Path, nargs='+', help='.pth or .safetensors')
     parser.add_argument('--model', choices=('stm', 'stm_lite'), default='stm',
                         help='the network it should fit (default: %(default)s)')
-    parser.add_argument('--out', type=Path, help='where convert writes (default: beside the file)')
-    parser.add_argument('--half', action='store_true', help='convert to float16, half the size')
+    parser.add_argument('--out', type=Path, help='where to write (convert: beside the file)')
+    parser.add_argument('--half', action='store_true', help='write float16, half the size')
 
 
 def run(arguments: Namespace) -> int:
-    """Check or convert.
+    """Check, convert or average.
 
-    :raises CheckpointError: where the file does not fit.
+    :raises CheckpointError: where a file does not fit.
+    :raises InputError: for a number of files or an --out that the action does not take.
     """
-    from safetensors.torch import save_file
-
     from stm_ros.networks.checkpoints import load_network
-    network = load_network(arguments.model, arguments.weights)
-    count = sum(tensor.numel() for tensor in network.parameters())
-    print(f'{arguments.weights} fits {arguments.model}: {count / 1e6:.1f} million parameters')
-    for name, value in sorted(network.metadata.items()):
-        print(f'  {name}: {value}')
-    if arguments.action == 'convert':
-        path = arguments.out or arguments.weights.with_suffix('.safetensors')
-        if path.resolve() == arguments.weights.resolve():
-            raise ValueError(f'{path} would overwrite its source; name another with --out')
-        state = {name: (tensor.half() if arguments.half and tensor.is_floating_point()
-                        else tensor).contiguous()
-                 for name, tensor in network.state_dict().items()}
-        metadata = {'network': network.name, 'format': '1', **network.metadata}
-        save_file(state, str(path), metadata)
-        print(f'wrote {path}')
+    action, paths = arguments.action, arguments.weights
+    if (len(paths) > 1) != (action == 'average'):
+        raise InputError(f'{action} takes {"two or more files" if action == "average" else "one"}'
+                         f'; {len(paths)} given')
+    if action == 'average' and arguments.out is None:
+        raise InputError('average needs --out')
+    networks = [load_network(arguments.model, path) for path in paths]
+    for path, network in zip(paths, networks, strict=True):
+        count = sum(tensor.numel() for tensor in network.parameters())
+        print(f'{path} fits {arguments.model}: {count / 1e6:.1f} million parameters')
+        for name, value in sorted(network.metadata.items()):
+            print(f'  {name}: {value}')
+    if action != 'check':
+        _write(networks, paths, arguments.out or paths[0].with_suffix('.safetensors'),
+               arguments.half)
     return 0
+
+
+def _write(networks: 'list[SpaceTimeNetwork]', paths: list[Path], out: Path, half: bool) -> None:
+    """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
+    from safetensors.torch import save_file
+    if out.resolve() in {path.resolve() for path in paths}:
+        raise InputError(f'{out} would overwrite its source; name another with --out')
+    states = [network.state_dict() for network in networks]
+    state = {}
+    for name, first in states[0].items():
+        mean = sum(each[name].double() for each in states) / len(states)
+        state[name] = (mean.half() if half and first.is_floating_point()
+                       else mean.to(first.dtype)).contiguous()
+    metadata = dict(networks[0].metadata)
+    if len(networks) > 1:
+        metadata.pop('calibration', None)
+    save_file(state, str(out), {**metadata, 'network': networks[0].name, 'format': '1'})
+    print(f'wrote {out}')
