@@ -10,8 +10,7 @@ from stm_ros.networks.interface import Decoded
 from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
-from stm_ros.networks.local_encoding import encode_locally
-from stm_ros.networks.local_encoding import planes_of
+from stm_ros.networks.interface import others_of
 from stm_ros.networks.stm import ResidualBlock
 from stm_ros.networks.trunks import EfficientNetLite0
 
@@ -162,13 +161,8 @@ class STMLite(SpaceTimeNetwork):
 
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
         """Encode the frame with soft masks N×H×W: the query's key, and values N×128."""
-        value = None
-        # on a GPU the masks' places are not known without waiting for it
-        if len(masks) > 1 and masks.device.type == 'cpu' and not torch.is_grad_enabled():
-            value = encode_locally(self.memory_encoder, query, masks)
-        if value is None:
-            value = self.memory_encoder(query, planes_of(masks))
-        return Memory(query.key, value)
+        planes = torch.stack([masks, others_of(masks)], dim=1)
+        return Memory(query.key, self.memory_encoder(query, planes))
 
     def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
         """Decode the readout N×128×h×w, with the previous frame's masks as a hint of place."""
