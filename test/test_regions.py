@@ -70,7 +70,7 @@ def test_targets_whose_regions_have_one_shape_are_looked_for_together():
 
 
 @pytest.mark.parametrize(('regions', 'expected'), [
-    ([Region(2, 8, 6, 12), Region(4, 6, 8, 10)], Region(1, 5, 9, 13)),
+    ([Region(2, 8, 6, 12), Region(4, 6, 8, 10)], Region(0, 3, 12, 15)),
     ([Region(2, 8, 6, 12), None], Region(0, 0, 20, 30)),
     ([Region(0, 0, 4, 4), Region(16, 26, 20, 30)], Region(0, 0, 20, 30)),
     ([], Region(0, 0, 20, 30))])

@@ -51,7 +51,7 @@ class TrackerConfig:
     memorize_seconds: float = 0.5
     memorize_novelty: float = 0.2
     full_look_every: int = 10
-    region_margin: float = 0.25
+    region_margin: float = 0.15
     top_k: int = 0
     dtype: str = 'auto'
     uncertain_below: float = 0.5

@@ -10,6 +10,7 @@ from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
 
 _LEAST_MARGIN = 3  # positions: what the decoder sees around a position
+_HALO = 2  # positions: around regions, so that the trunk does not see its own edge there
 _WORTH_CUTTING = 0.7  # share of the frame above which a region saves nothing
 # positions: sides come in such steps, since each new shape costs a preparation of every
 # convolution, and targets whose regions have one shape are looked for together
@@ -71,8 +72,11 @@ def window_around(regions: Sequence[Region | None], grid: tuple[int, int]) -> Re
     known = [region for region in regions if region is not None]
     if not known or len(known) < len(regions):
         return everywhere
-    top, bottom = _in_steps(min(r.top for r in known), max(r.bottom for r in known), grid[0])
-    left, right = _in_steps(min(r.left for r in known), max(r.right for r in known), grid[1])
+    lows = (min(r.top for r in known), min(r.left for r in known))
+    highs = (max(r.bottom for r in known), max(r.right for r in known))
+    (top, bottom), (left, right) = (
+        _in_steps(max(0, low - _HALO), min(most, high + _HALO), most)
+        for low, high, most in zip(lows, highs, grid, strict=True))
     return _worth_cutting(Region(top, left, bottom, right), grid) or everywhere
 
 
