@@ -15,11 +15,7 @@ from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 
 NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite}
-_FOLDER = Path(__file__).resolve().parent.parent / 'weights'
-#: of stm_lite, by the name that stands for their file
-SHIPPED = {'research': _FOLDER / 'stm_lite.safetensors',
-           'permissive': _FOLDER / 'stm_lite_permissive.safetensors'}
-SHIPPED_WEIGHTS = SHIPPED['research']
+SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
 OFFICIAL_WEIGHTS_HELP = (
     'the official STM weights (CC BY-NC-SA 4.0, by Oh et al.) are linked from '
     'https://github.com/seoungwugoh/STM; download STM_weights.pth yourself')
@@ -36,7 +32,7 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
 
     :param name: 'stm' or 'stm_lite'.
     :param weights: .safetensors, or .pth as torch.save writes it; None for the shipped weights,
-        which only stm_lite has, or one of SHIPPED.
+        which only stm_lite has.
     :raises CheckpointError: for an unknown name or a file that does not fit.
     """
     if name not in NETWORKS:
@@ -45,7 +41,6 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
         if name != STMLite.name:
             raise CheckpointError(f'no weights ship for {name!r}: {OFFICIAL_WEIGHTS_HELP}')
         weights = SHIPPED_WEIGHTS
-    weights = SHIPPED.get(str(weights), weights)
     state, metadata = read_checkpoint(Path(weights))
     network = NETWORKS[name]()
     fill_network(network, state, Path(weights))
