@@ -27,10 +27,7 @@ from stm_ros.training.sources import videos_in
 _LOADED_SIDE = 480
 _ATTEMPTS = 8
 _MIN_TARGET_PIXELS = 100
-# short side of the images that clips are cut from: what cameras are brought down to, and around
-_FEWEST_LINES = 0.85  # as a share of the clip's size
-_MOST_LINES = 640
-_INTERRUPTED = 0.04  # share of clips that cut to another scene for a frame
+_INTERRUPTED = 0.08  # share of clips that cut to another scene for a frame
 
 
 class Clip(NamedTuple):
@@ -162,8 +159,7 @@ class ClipDataset(Dataset):
         if rows.size and random.random() < 0.8:
             pick = random.integers(rows.size)
             middle = np.array([columns[pick], rows[pick]], float)
-        lines = np.exp(random.uniform(np.log(_FEWEST_LINES * size), np.log(_MOST_LINES)))
-        scale = lines / min(height, width)
+        scale = size / min(height, width) * np.exp(random.uniform(-0.15, 0.75))
         margin = size / 2 / scale
         low = np.minimum([margin, margin], [width / 2, height / 2])
         middle = np.clip(middle, low, np.array([width, height]) - low)
@@ -197,7 +193,7 @@ class ClipDataset(Dataset):
                                     leaves=random.random() < 0.2)
             if layer is not None:
                 layers.append(layer)
-        if random.random() < 0.25:
+        if random.random() < 0.4:
             twin = self._look_alike(frames, label_maps, layers, own, random)
             if twin is not None:
                 layers.append(twin)

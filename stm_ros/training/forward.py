@@ -43,7 +43,7 @@ def aggregate_clips(probabilities: Tensor) -> Tensor:
 class ClipForward:
     """Runs STM-lite over clips: the predicted soft masks are what later frames remember."""
 
-    def __init__(self, network: STMLite, prior_share: float = 0.75,
+    def __init__(self, network: STMLite, prior_share: float = 0.5,
                  forget_share: float = 0.3) -> None:
         """Prepare the pass.
 

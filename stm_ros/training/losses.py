@@ -19,17 +19,12 @@ def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, share: float) -> 
     return loss.topk(int(share * loss.shape[1]), dim=1, sorted=False).values.mean()
 
 
-def dice_loss(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """Mean 1 - Dice of soft masks B×N×H×W over the targets that the masks show; 0 without any.
-
-    Absent targets are left to the cross entropy: Dice would charge a handful of their pixels as
-    much as a whole target that is missed, and teach the network to let go.
-    """
+def dice_loss(probabilities: Tensor, masks: Tensor, exists: Tensor) -> Tensor:
+    """Mean 1 - Dice of soft masks B×N×H×W over the targets that `exists` (B×N bool)."""
     overlap = (probabilities * masks).sum((2, 3))
     total = probabilities.sum((2, 3)) + masks.sum((2, 3))
     dice = 1 - (2 * overlap + 1) / (total + 1)
-    present = masks.flatten(2).any(-1)
-    return (dice * present).sum() / present.sum().clamp(min=1)
+    return dice[exists].mean()
 
 
 def intersection_over_union(predicted: Tensor, masks: Tensor) -> Tensor:
@@ -53,7 +48,7 @@ def clip_loss(predictions: list[FramePrediction], masks: Tensor, share: float
         labels = torch.where(truth.any(1), truth.argmax(1) + 1, 0)
         entropy = bootstrapped_cross_entropy(logits, labels, share)
         soft = torch.softmax(logits, dim=1)[:, 1:]
-        dice = dice_loss(soft, truth)
+        dice = dice_loss(soft, truth, exists)
         hard = logits.argmax(1)
         ids = torch.arange(1, truth.shape[1] + 1, device=hard.device)[None, :, None, None]
         iou = intersection_over_union(hard[:, None] == ids, truth > 0.5)
