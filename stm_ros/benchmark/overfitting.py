@@ -72,6 +72,7 @@ def _loss(network: STM, images: Tensor, masks: Tensor) -> Tensor:
     keys: list[Tensor] = []
     values: list[Tensor] = []
     soft, total = masks[0], images.new_zeros(())
+    everyone = torch.ones(1, len(soft), dtype=torch.bool, device=soft.device)
     for time in range(1, len(images)):
         with torch.autocast(images.device.type, dtype=torch.bfloat16):
             memory = network.encode_memory(network.encode_query(images[time - 1:time]), soft)
@@ -87,5 +88,5 @@ def _loss(network: STM, images: Tensor, masks: Tensor) -> Tensor:
         truth = masks[time]
         labels = torch.where(truth.any(0), truth.argmax(0) + 1, 0)
         total = (total + bootstrapped_cross_entropy(logits[None], labels[None], _HARDEST)
-                 + dice_loss(soft[None], truth[None]))
+                 + dice_loss(soft[None], truth[None], everyone))
     return total / (len(images) - 1)
