@@ -225,7 +225,7 @@ def test_overlap_is_the_mean_over_targets_that_either_shows():
 def test_overfitting_lowers_the_loss_and_leaves_a_frozen_network(monkeypatch):
     monkeypatch.setattr(overfitting, '_SIDE', 64)
     network, losses = random_network('stm'), []
-    clip = benchmark_clip((96, 80), 1, 3)
+    clip = benchmark_clip((90, 72), 1, 3)
     overfitting.overfit(network, clip, 12, lambda index, loss: losses.append(loss))
     assert len(losses) == 12 and min(losses[6:]) < losses[0]
     assert not network.training and not any(p.requires_grad for p in network.parameters())

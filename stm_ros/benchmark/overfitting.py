@@ -54,17 +54,22 @@ def _sample(frames: list[np.ndarray], clip: BenchmarkClip, random: np.random.Gen
             ) -> tuple[Tensor, Tensor]:
     """One window of some frames, 3×3×H×W in [0, 1], and of their masks, 3×N×H×W."""
     chosen = random.choice(len(frames), _FRAMES, replace=False)
-    height, width = clip.label_maps[0].shape
-    rows, columns = np.nonzero(clip.label_maps[chosen[0]])
-    pick = random.integers(rows.size)
-    top = int(np.clip(rows[pick] - random.integers(_SIDE), 0, max(0, height - _SIDE)))
-    left = int(np.clip(columns[pick] - random.integers(_SIDE), 0, max(0, width - _SIDE)))
-    window = (slice(top, top + _SIDE), slice(left, left + _SIDE))
+    found = np.argwhere(clip.label_maps[chosen[0]])
+    place = found[random.integers(len(found))]
+    window = tuple(_window(int(at), extent, random)
+                   for at, extent in zip(place, clip.label_maps[0].shape, strict=True))
     images = np.stack([frames[time][window] for time in chosen])
     labels = np.stack([clip.label_maps[time][window] for time in chosen])
     ids = np.arange(1, int(clip.label_maps[0].max()) + 1)
     masks = torch.from_numpy(labels[:, None] == ids[None, :, None, None]).float()
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, masks
+
+
+def _window(place: int, extent: int, random: np.random.Generator) -> slice:
+    """Rows or columns around a place, a multiple of the stride of them, within the frame."""
+    side = min(_SIDE, extent // STM.stride * STM.stride)
+    first = int(np.clip(place - random.integers(side), 0, extent - side))
+    return slice(first, first + side)
 
 
 def _loss(network: STM, images: Tensor, masks: Tensor) -> Tensor:

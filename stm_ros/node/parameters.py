@@ -61,7 +61,9 @@ PARAMETERS = (
     Parameter('memory.max_megabytes', _DEFAULTS.max_megabytes, 'what these slots may take, in '
               'millions of bytes on the device; the smaller of both limits counts, 0 for none of '
               'this kind', low=0.0, high=1e6),
-    Parameter('memory.policy', _DEFAULTS.policy, 'which frame goes when memory is full',
+    Parameter('memory.policy', _DEFAULTS.policy, 'which frame goes when memory is full; '
+              '`paper` and `unconditional` believe every frame, and `paper` looks at whole frames '
+              'only',
               choices=tuple(sorted(POLICIES))),
     Parameter('memory.memorize_by', _DEFAULTS.memorize_by, 'what decides which frames are kept '
               'when they are no longer the newest', fixed=False, choices=SCHEDULES),
@@ -75,10 +77,11 @@ PARAMETERS = (
     Parameter('memory.top_k', _DEFAULTS.top_k, 'memory positions read by each query position; 0 '
               'for all', low=0, high=1_000_000),
     Parameter('search.full_look_every', _DEFAULTS.full_look_every, 'every Nth frame is searched as '
-              'a whole for tracked targets too; between, they are looked for around their last '
-              'place, which is quick; 1 for always', fixed=False, low=1, high=1_000_000),
+              'a whole for targets whose place is known too; between, they are looked for around '
+              'it, which is quick; 1 for always', fixed=False, low=1, high=1_000_000),
     Parameter('search.region_margin', _DEFAULTS.region_margin, 'how far around, as a share of '
-              'the box on each side', fixed=False, low=0.0, high=100.0),
+              'the box on each side, at least 48 pixels of the input; more for targets in doubt',
+              fixed=False, low=0.0, high=100.0),
     Parameter('memory.memorize_above', _DEFAULTS.memorize_above, 'confidence that a frame needs '
               'to be remembered', fixed=False, low=0.0, high=1.0),
     Parameter('confidence.uncertain_below', _DEFAULTS.uncertain_below, 'confidence under which '

@@ -51,7 +51,8 @@ def save_tracker(tracker: Tracker, path: Path) -> None:
             'geometry': None if state.geometry is None else asdict(state.geometry),
             'places': sorted(state.masks),
             'motions': {str(target): asdict(motion) for target, motion in state.motions.items()},
-            'states': {str(target): int(value) for target, value in state.states.items()}}
+            'states': {str(target): int(value) for target, value in state.states.items()},
+            'everywhere': sorted(state.everywhere)}
     write_snapshot(path, tensors, {
         'network': tracker.network.name, 'fingerprint': tracker.engine.fingerprint,
         'labels': {str(target): label for target, label in tracker.labels.items()},
@@ -89,4 +90,5 @@ def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
          for target in row['places']},
         {int(target): Motion(Box(**motion['box']), tuple(motion['velocity']), motion['coasted'])
          for target, motion in row['motions'].items()},
-        {int(target): TargetState(value) for target, value in row['states'].items()})
+        {int(target): TargetState(value) for target, value in row['states'].items()},
+        set(row['everywhere']))

@@ -108,14 +108,19 @@ class Result:
         return self.lazy.soft_masks()
 
     def readout(self) -> Readout:
-        """The retrieved feature map of every target.
+        """The retrieved feature map of every target, of the whole frame.
+
+        Where only a window of the frame was looked at, it is encoded as a whole now: the image that
+        was given to the step must not have changed.
 
         :raises StaleResultError: after the tracker's next step.
         """
         return self.lazy.readout()
 
     def attention_maps(self, target_id: int) -> list[np.ndarray]:
-        """Attention mass over each memory slot's positions: S arrays h×w float32, sum 1.
+        """Attention mass over each memory frame: S arrays h×w float32, sum 1.
+
+        Positions of a frame that were not remembered hold 0.
 
         :raises StaleResultError: after the tracker's next step.
         """

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-#: lets whole images through shared memory; by default they are cut up, and often lost
-TRANSPORT_PROFILE = Path(__file__).parents[1] / 'fast_dds_large_images.xml'
+# lets whole images through shared memory; by default they are cut up, and often lost
+_TRANSPORT_PROFILE = Path(__file__).parents[1] / 'fast_dds_large_images.xml'
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 _DOMAINS = 101
 _STOP_SECONDS = 15.0
@@ -25,7 +25,7 @@ def prepare_environment() -> None:
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     for name in _PROFILE_VARIABLES:
-        os.environ.setdefault(name, str(TRANSPORT_PROFILE))
+        os.environ.setdefault(name, str(_TRANSPORT_PROFILE))
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % _DOMAINS))
 
 
