@@ -38,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             status = 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # a signal may shut ROS down while rclpy makes a wait set, which it answers with RCLError
+        if rclpy.ok():
+            raise
     finally:
         executor.shutdown(timeout_sec=1.0)
         node.destroy_node()
