@@ -27,26 +27,27 @@ class Reading(NamedTuple):
     anchored: Tensor | None = None
 
 
-def with_squares(query: Tensor, key: Tensor, similarity: str) -> tuple[Tensor, Tensor]:
-    """Query and key whose plain product is the score, up to what is the same for a query position.
+def query_factor(query: Tensor, similarity: str) -> Tensor:
+    """G×q×C of a query G×q×Ck: its product with key_factor() is the score of each memory position.
 
-    :param query: G×q×Ck.
-    :param key: G×m×Ck.
     :param similarity: 'dot' for qᵀk/√Ck (STM, Oh et al. 2019, equation 2), 'l2' for
-        -|q - k|²/√Ck (STCN, Cheng et al. 2021), of which -|q|²/√Ck is left out.
-    :return: G×q×C and G×m×C.
+        -|q - k|²/√Ck (STCN, Cheng et al. 2021), of which left_out() is left out.
     """
     scale = query.shape[-1] ** -0.5
     if similarity == 'dot':
-        return query * scale, key
-    one = torch.ones_like(query[..., :1])
-    squares = key.square().sum(-1, keepdim=True)
-    return (torch.cat([query * (2 * scale), one], dim=-1),
-            torch.cat([key, squares * -scale], dim=-1))
+        return query * scale
+    return torch.cat([query * (2 * scale), torch.ones_like(query[..., :1])], dim=-1)
+
+
+def key_factor(key: Tensor, similarity: str) -> Tensor:
+    """G×m×C of a key G×m×Ck: with l2 similarity its square is one more channel."""
+    if similarity == 'dot':
+        return key
+    return torch.cat([key, key.square().sum(-1, keepdim=True) * -key.shape[-1] ** -0.5], dim=-1)
 
 
 def left_out(query: Tensor, similarity: str) -> Tensor | float:
-    """What with_squares() leaves out of the scores of each query position: G×q, or nothing."""
+    """What is the same for all that a query position is compared with: G×q, or nothing."""
     if similarity == 'dot':
         return 0.0
     return query.square().sum(-1) * -query.shape[-1] ** -0.5
@@ -75,13 +76,13 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     readable = readable or [[True] * len(keys)] * targets
     if top_k:
         return _read_top_k(query, keys, values, similarity, readable, top_k)
-    extended = [with_squares(query, key, similarity) for key in keys]
+    factor = query_factor(query, similarity)
+    factors = [key_factor(key, similarity) for key in keys]
     rows = query.shape[1]
     if query.device.type == 'cpu' and not torch.is_grad_enabled():
         rows = max(1, _ROWS_AT_A_TIME // query.shape[0])
-    parts = [_read_slots([(q[:, start:start + rows], k) for q, k in extended], values, readable,
-                         anchors)
-             for start in range(0, query.shape[1], rows)]
+    parts = [_read_slots(part, factors, values, readable, anchors)
+             for part in factor.split(rows, dim=1)]
     reading = parts[0] if len(parts) == 1 else _joined(parts)
     rest = left_out(query, similarity)
     return reading if isinstance(rest, float) else reading._replace(
@@ -97,12 +98,12 @@ def _joined(parts: Sequence[Reading]) -> Reading:
                    torch.cat(anchored, dim=2) if anchored else None)
 
 
-def _read_slots(extended: Sequence[tuple[Tensor, Tensor]], values: Sequence[Tensor],
+def _read_slots(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
                 readable: Sequence[Sequence[bool]], anchors: Sequence[bool]) -> Reading:
-    """Read slot by slot, with queries and keys whose product is the score."""
+    """Read slot by slot, with a query and keys whose product is the score."""
     groups, targets = values[0].shape[0], values[0].shape[2]
     whole, anchored = _GrowingReading(), _GrowingReading()
-    for slot, ((query, key), value) in enumerate(zip(extended, values, strict=True)):
+    for slot, (key, value) in enumerate(zip(keys, values, strict=True)):
         readers = [row[slot] for row in readable]
         scores = query @ key.transpose(1, 2)
         peak = scores.amax(-1)
@@ -154,8 +155,8 @@ def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     slot_of_position = _slot_of_position([key.shape[1] for key in keys], query.device)
     value = torch.cat(list(values), dim=1)
     groups, targets = value.shape[0], value.shape[2]
-    extended, key = with_squares(query, torch.cat(list(keys), dim=1), similarity)
-    scores = (extended @ key.transpose(1, 2))[:, None]
+    key = key_factor(torch.cat(list(keys), dim=1), similarity)
+    scores = (query_factor(query, similarity) @ key.transpose(1, 2))[:, None]
     is_readable = torch.tensor(readable, device=query.device).view(groups, targets, 1, -1)
     scores = scores.masked_fill(~is_readable[..., slot_of_position], _NOTHING)
     best, where = scores.topk(min(top_k, scores.shape[-1]), dim=-1)
@@ -188,8 +189,7 @@ def attention_of_target(query: Tensor, keys: Sequence[Tensor], similarity: str, 
     :return: for each slot m; all together sum to 1, and slots not read hold 0.
     """
     sizes = [key.shape[0] for key in keys]
-    extended, key = with_squares(query[None], torch.cat(list(keys))[None], similarity)
-    scores = extended[0] @ key[0].T
+    scores = query_factor(query, similarity) @ key_factor(torch.cat(list(keys)), similarity).T
     readable = valid[_slot_of_position(sizes, valid.device)]
     attention = torch.softmax(scores.masked_fill(~readable[None], _NOTHING), dim=-1)
     return list((weight @ attention / weight.sum()).split(sizes))
