@@ -20,6 +20,7 @@ from stm_ros.benchmark.stopwatch import Stopwatch
 from stm_ros.benchmark.subjects import Subject
 from stm_ros.benchmark.subjects import TrackerSubject
 from stm_ros.benchmark.subjects import make_subject
+from stm_ros.evaluation.measures import region_similarity
 
 FRAME = 'frame'
 SWEEPS: dict[str, tuple[int | str, ...]] = {
@@ -131,8 +132,7 @@ def compare(first: Settings, second: Settings, frames: int, warm_up: int) -> Com
 def mean_overlap(one: np.ndarray, other: np.ndarray) -> float:
     """Mean IoU of two label maps H×W over the targets that either shows; 1 where none is."""
     ids = np.union1d(np.unique(one), np.unique(other))
-    overlaps = [np.count_nonzero((one == i) & (other == i)) / np.count_nonzero(
-        (one == i) | (other == i)) for i in ids if i]
+    overlaps = [region_similarity(one == i, other == i) for i in ids if i]
     return float(np.mean(overlaps)) if overlaps else 1.0
 
 

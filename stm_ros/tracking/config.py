@@ -29,7 +29,8 @@ class TrackerConfig:
     memorize_every, memorize_seconds, memorize_novelty: every Nth frame; one in so many seconds;
         one whose targets look this much different from what is held, relative.
     full_look_every: every Nth frame of a stream is searched as a whole for targets that are tracked
-        too; between, these are looked for around their last place, which is quick. 1 for always.
+        too; between, these are looked for around where they are expected, which is quick. 1 for
+        always.
     region_margin: how far around, as a share of the target's box on each side.
     top_k: memory positions that each query position reads; 0 for all.
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
