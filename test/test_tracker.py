@@ -206,18 +206,27 @@ def test_states_follow_confidence_with_hysteresis(confidences):
     config = TrackerConfig()
     state = TargetState.LOST
     for confidence in confidences:
-        state = next_state(state, confidence, 10, config)
+        before, state = state, next_state(state, confidence, 10, True, config)
+        assert not (before == TargetState.LOST and state == TargetState.UNCERTAIN)
         if confidence < config.lost_below:
             assert state == TargetState.LOST
         if confidence >= config.uncertain_below + config.hysteresis:
             assert state == TargetState.TRACKING
-    assert next_state(state, 1.0, 0, config) == TargetState.LOST
+    assert next_state(state, 1.0, 0, True, config) == TargetState.LOST
 
 
 def test_hysteresis_holds_a_state_at_the_threshold():
     config = TrackerConfig(uncertain_below=0.5, hysteresis=0.1)
-    assert next_state(TargetState.TRACKING, 0.55, 10, config) == TargetState.TRACKING
-    assert next_state(TargetState.UNCERTAIN, 0.55, 10, config) == TargetState.UNCERTAIN
+    assert next_state(TargetState.TRACKING, 0.55, 10, True, config) == TargetState.TRACKING
+    assert next_state(TargetState.UNCERTAIN, 0.55, 10, True, config) == TargetState.UNCERTAIN
+    assert next_state(TargetState.LOST, 0.55, 10, True, config) == TargetState.LOST
+
+
+def test_a_mask_in_doubt_counts_only_where_the_target_was_expected():
+    config = TrackerConfig(uncertain_below=0.5, lost_below=0.3)
+    assert next_state(TargetState.TRACKING, 0.4, 10, True, config) == TargetState.UNCERTAIN
+    assert next_state(TargetState.TRACKING, 0.4, 10, False, config) == TargetState.LOST
+    assert next_state(TargetState.TRACKING, 0.6, 10, False, config) == TargetState.TRACKING
 
 
 @pytest.mark.parametrize('change, words', [

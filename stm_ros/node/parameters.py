@@ -76,6 +76,9 @@ PARAMETERS = (
               fixed=False, low=0.0, high=100.0),
     Parameter('memory.top_k', _DEFAULTS.top_k, 'memory positions read by each query position; 0 '
               'for all', low=0, high=1_000_000),
+    Parameter('memory.reference_share', _DEFAULTS.reference_share, 'how much the references alone '
+              'have a say in each mask, against drift: 0 for nothing, 1 for everything; stm_lite '
+              'only', low=0.0, high=1.0),
     Parameter('search.full_look_every', _DEFAULTS.full_look_every, 'every Nth frame is searched as '
               'a whole for targets whose place is known too; between, they are looked for around '
               'it, which is quick; 1 for always', fixed=False, low=1, high=1_000_000),
@@ -89,7 +92,7 @@ PARAMETERS = (
     Parameter('confidence.lost_below', _DEFAULTS.lost_below, 'confidence under which a target is '
               'LOST', fixed=False, low=0.0, high=1.0),
     Parameter('confidence.hysteresis', _DEFAULTS.hysteresis, 'how far confidence must rise above '
-              'these to come back', fixed=False, low=0.0, high=1.0),
+              'uncertain_below to be TRACKING again', fixed=False, low=0.0, high=1.0),
     Parameter('context.period', 1.0, 'least seconds between two ~/context messages of a target',
               fixed=False, low=0.0, high=3600.0),
     Parameter('context.evidence', 3, 'evidence crops in a ~/context message',
@@ -102,7 +105,7 @@ _TRACKER_FIELDS = {
     'memory.policy': 'policy', 'memory.memorize_by': 'memorize_by',
     'memory.memorize_every': 'memorize_every', 'memory.memorize_seconds': 'memorize_seconds',
     'memory.memorize_novelty': 'memorize_novelty', 'memory.top_k': 'top_k',
-    'memory.memorize_above': 'memorize_above',
+    'memory.memorize_above': 'memorize_above', 'memory.reference_share': 'reference_share',
     'search.full_look_every': 'full_look_every', 'search.region_margin': 'region_margin',
     'confidence.uncertain_below': 'uncertain_below', 'confidence.lost_below': 'lost_below',
     'confidence.hysteresis': 'hysteresis'}

@@ -36,7 +36,10 @@ class TrackerConfig:
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
         ships for it, else float32. Scores and aggregation never run in half precision.
     uncertain_below, lost_below: confidence under which a target is UNCERTAIN or LOST.
-    hysteresis: how far confidence must rise above these to come back.
+    hysteresis: how far confidence must rise above uncertain_below to be TRACKING again.
+    reference_share: how much the references alone have a say in each mask, 0 for nothing, 1 for
+        everything; what else is in memory, and may have drifted, has the rest. With networks
+        that take a hint of place, and without top_k.
     memorize_above: confidence that a frame needs to be written, beside the state TRACKING.
     evidence_size: longer side in pixels of the crops kept as evidence.
     """
@@ -58,6 +61,7 @@ class TrackerConfig:
     uncertain_below: float = 0.5
     lost_below: float = 0.35
     hysteresis: float = 0.05
+    reference_share: float = 0.2
     memorize_above: float = 0.5
     evidence_size: int = 128
 
@@ -75,6 +79,7 @@ class TrackerConfig:
                                 ('full_look_every', 1, 1_000_000), ('region_margin', 0, 100),
                                 ('top_k', 0, 1_000_000), ('uncertain_below', 0, 1),
                                 ('lost_below', 0, 1), ('hysteresis', 0, 1),
+                                ('reference_share', 0, 1),
                                 ('memorize_above', 0, 1), ('evidence_size', 16, 1024)):
             value = getattr(self, name)
             if not low <= value <= high:

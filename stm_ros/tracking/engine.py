@@ -51,7 +51,7 @@ class Sight:
     channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×2×S, the
     attention on each slot of the target's pixels, and of all positions alike. confidence: N, not
     calibrated. support: N, share of each mask that the references alone would give as well.
-    is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors.
+    overlap: N, IoU of the soft masks with where the targets were expected. is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors.
     """
 
     logits: Tensor
@@ -60,6 +60,7 @@ class Sight:
     mass: Tensor
     confidence: Tensor
     support: Tensor
+    overlap: Tensor
     is_finite: Tensor
     descriptor: Tensor
 
@@ -69,7 +70,7 @@ class Prediction:
     """A sight whose small parts have come to the processor: see Sight.
 
     channels: H×W uint8. mass: N×2×S float32. confidence: N, calibrated where the weights carry a
-    calibration. descriptor: Ck float32.
+    calibration. overlap: N. descriptor: Ck float32.
     """
 
     logits: Tensor
@@ -77,6 +78,7 @@ class Prediction:
     channels: np.ndarray
     mass: np.ndarray
     confidence: list[float]
+    overlap: list[float]
     descriptor: np.ndarray
 
 
@@ -98,6 +100,7 @@ class Engine:
         # with top_k the references are not read by themselves, which it was fitted with
         self.calibration = None if config.top_k else calibration_of(network)
         self.top_k = config.top_k
+        self.reference_share = config.reference_share
 
     @property
     def score_dtype(self) -> torch.dtype:
@@ -140,14 +143,14 @@ class Engine:
         :raises NetworkOutputError: where the output is not finite.
         """
         sight = self.look(view, geometry, bank, indices, prior, regions)
-        finite, confidence, support, mass, descriptor, channels = _fetch(
-            [sight.is_finite, sight.confidence, sight.support, sight.mass, sight.descriptor,
-             sight.channels])
+        finite, confidence, support, overlap, mass, descriptor, channels = _fetch(
+            [sight.is_finite, sight.confidence, sight.support, sight.overlap, sight.mass,
+             sight.descriptor, sight.channels])
         if not finite.all():
             raise NetworkOutputError('the network returned numbers that are not finite')
         believed = [self._calibrated(float(c)) for c in confidence * support]
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          believed, descriptor.astype(np.float32))
+                          believed, overlap.tolist(), descriptor.astype(np.float32))
 
     def look(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:
@@ -166,7 +169,7 @@ class Engine:
         places = [place for search in searches for place in search.places]
         small = view.query.key.new_full((targets, 4 * grid[0], 4 * grid[1]), NOWHERE)
         for search, finding in zip(searches, seen, strict=True):
-            search.put(small, finding.decoded.logits, 4)
+            search.put(small, finding.logits, 4)
         logits = aggregate(probabilities_of(small, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
         logits = logits[:targets + 1]
@@ -177,7 +180,7 @@ class Engine:
         assessed = [finding.assessed for finding in seen if finding.assessed is not None]
         confidence = _in_order(places, assessed) if assessed else confidence_from_masks(soft_masks)
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
-                     _in_order(places, mass), confidence, support,
+                     _in_order(places, mass), confidence, support, overlap_of(soft_masks, prior),
                      _all_finite(small, confidence * support)[None],
                      descriptor_of(view.query.key, view.cut(cells)))
 
@@ -198,7 +201,7 @@ class Engine:
         """Read and decode targets, with all of memory and with the references only.
 
         A second opinion that has no hint of place and none of the tracker's own masks: what it
-        does not share has come in since, and may be drift.
+        does not share has come in since, and may be drift. It has a share in the logits, too.
         """
         network = self.network
         part = search.cut_query(view)
@@ -215,20 +218,21 @@ class Engine:
         decoded = Decoded(both.logits[:count], both.features[:count])
         assessed = network.assess(decoded, reading.peak.unflatten(1, search.shape))
         if reading.anchored is None:
-            return _Finding(reading, decoded, assessed, decoded.logits.new_ones(count))
+            return _Finding(reading, decoded.logits, assessed, decoded.logits.new_ones(count))
         mine, theirs = torch.sigmoid(both.logits.float()).split(count)
         support = (mine * theirs).sum((1, 2)) / mine.sum((1, 2)).clamp(min=1e-3)
-        return _Finding(reading, decoded, assessed, support)
+        logits = torch.lerp(*both.logits.split(count), self.reference_share)
+        return _Finding(reading, logits, assessed, support)
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
 
 
 class _Finding(NamedTuple):
-    """What a search gives for its N targets: see Sight; assessed: N, where there is a head."""
+    """What a search gives for its N targets: logits N×4h×4w, assessed: N, where there is a head."""
 
     reading: Reading
-    decoded: Decoded
+    logits: Tensor
     assessed: Tensor | None
     support: Tensor
 
@@ -242,6 +246,14 @@ def _in_order(places: Sequence[int], parts: Sequence[Tensor]) -> Tensor:
 
 def _all_finite(first: Tensor, second: Tensor) -> Tensor:
     return torch.isfinite(first).all() & torch.isfinite(second).all()
+
+
+def overlap_of(masks: Tensor, expected: Tensor | None) -> Tensor:
+    """IoU N of soft masks N×H×W with the expected ones; 0 where nothing is, or none are."""
+    if expected is None:
+        return masks.new_zeros(masks.shape[0])
+    union = torch.maximum(masks, expected).sum((1, 2))
+    return torch.minimum(masks, expected).sum((1, 2)) / union.clamp(min=1e-3)
 
 
 def slot_mass(attention: Tensor, cells: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
 
+#: IoU with the last trusted mask below which a mask in doubt is something else
+LEAST_OVERLAP = 0.3
+
 
 @dataclass
 class StreamState:
@@ -53,6 +56,15 @@ class StreamState:
             return None
         blank = torch.zeros_like(next(iter(self.masks.values())))
         return torch.stack([self.masks.get(target, blank) for target in order])
+
+    def expects(self, target: int, overlap: float) -> bool:
+        """Whether a mask lies where the target is likely to be.
+
+        :param overlap: IoU of the mask with the prior; it counts only in the first frame after
+            a trusted one, since what is foretold for longer is not exact.
+        """
+        motion = self.motions.get(target)
+        return motion is not None and (motion.coasted > 0 or overlap >= LEAST_OVERLAP)
 
     def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
         """Where a target is looked for: around its last place, mostly; None for everywhere.

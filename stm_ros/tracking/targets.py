@@ -33,22 +33,19 @@ class TargetResult:
     area: int
 
 
-def next_state(state: TargetState, confidence: float, area: int,
+def next_state(state: TargetState, confidence: float, area: int, in_place: bool,
                config: TrackerConfig) -> TargetState:
     """The state after a frame with this confidence and mask area.
 
-    It falls as soon as confidence does, and rises only past the threshold by the hysteresis. A
-    mask without pixels is always LOST.
+    It falls as soon as confidence does, and rises to TRACKING only past the threshold by the
+    hysteresis. A mask that is in doubt counts only where the target was expected: elsewhere it is
+    LOST, and so is one without pixels. What is LOST is found only without doubt.
     """
-    if area == 0:
-        return TargetState.LOST
-    lost_below, uncertain_below = config.lost_below, config.uncertain_below
-    if state == TargetState.LOST:
-        lost_below += config.hysteresis
+    threshold = config.uncertain_below
     if state != TargetState.TRACKING:
-        uncertain_below += config.hysteresis
-    if confidence < lost_below:
+        threshold += config.hysteresis
+    if area and confidence >= threshold:
+        return TargetState.TRACKING
+    if not area or state == TargetState.LOST or not in_place or confidence < config.lost_below:
         return TargetState.LOST
-    if confidence < uncertain_below:
-        return TargetState.UNCERTAIN
-    return TargetState.TRACKING
+    return TargetState.UNCERTAIN

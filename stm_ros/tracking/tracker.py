@@ -365,11 +365,13 @@ class Tracker:
         """Label map and per-target results; lost targets are taken out of the label map."""
         label_map = np.array([0, *order], np.uint8)[prediction.channels]
         results = []
-        for target, confidence in sorted(zip(order, prediction.confidence, strict=True)):
+        for target, confidence, overlap in sorted(zip(order, prediction.confidence,
+                                                      prediction.overlap, strict=True)):
             mask = label_map == target
             area = int(np.count_nonzero(mask))
             confidence = confidence if area else 0.0
-            after = next_state(state.state_of(target), confidence, area, self.config)
+            after = next_state(state.state_of(target), confidence, area,
+                               state.expects(target, overlap), self.config)
             state.states[target] = after
             if after == TargetState.LOST:
                 label_map[mask] = 0
