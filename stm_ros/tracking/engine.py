@@ -51,7 +51,8 @@ class Sight:
     channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×2×S, the
     attention on each slot of the target's pixels, and of all positions alike. confidence: N, not
     calibrated. support: N, share of each mask that the references alone would give as well.
-    overlap: N, IoU of the soft masks with where the targets were expected. is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors.
+    overlap: N, IoU of the soft masks with where the targets were expected. is_finite: 1.
+    descriptor: Ck, see stm_ros.memory.descriptors.
     """
 
     logits: Tensor
