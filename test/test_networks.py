@@ -70,6 +70,29 @@ def test_stm_reproduces_every_probability_of_the_official_code(golden):
         assert np.abs(difference).max() < 1e-9, time
 
 
+def test_folded_norms_change_nothing():
+    torch.manual_seed(0)
+    network = STM().double().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    image, masks = torch.rand(1, 3, 64, 96).double(), torch.rand(2, 64, 96).double()
+    query = network.encode_query(image)
+    before = *query[:3], *network.encode_memory(query, masks)
+    assert sum('bn' in name for name in network.state_dict()) > 100
+    for _ in range(2):
+        network.prepare_for_inference()
+        query = network.encode_query(image)
+        after = *query[:3], *network.encode_memory(query, masks)
+        for one, other in zip(before, after, strict=True):
+            for first, second in zip(one if isinstance(one, tuple) else (one,),
+                                     other if isinstance(other, tuple) else (other,), strict=True):
+                assert torch.allclose(first, second, atol=1e-9)
+    # only the two stems keep theirs
+    assert sum('running_mean' in name for name in network.state_dict()) == 2
+
+
 _LEAST = float(np.log(1e-7 / (1 - 1e-7)))
 
 

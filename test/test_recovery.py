@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
@@ -141,6 +142,23 @@ def test_a_smaller_memory_holds_references_the_newest_and_what_the_policy_keeps(
     for index in range(4):
         assert torch.equal(bank.keys_of([index])[0], before[bank.slot(index).stamp_ns])
     assert bank.layout.bytes == size / 2
+
+
+def test_memory_that_finds_no_room_waits_and_is_tried_again(tracker, clip, monkeypatch):
+    held = tracker.bank.keys_of([0])[0].clone()
+    allocate, limit = MemoryBank._allocate, [3]
+
+    def scarce(bank, layout):
+        if layout.slots > limit[0]:
+            raise torch.OutOfMemoryError('injected')
+        return allocate(bank, layout)
+    monkeypatch.setattr(MemoryBank, '_allocate', scarce)
+    recovery = Recovery(tracker)
+    tracker.network.failures = 1
+    recovery.run(lambda: tracker.step(clip[10][0], stamp_ns=10), 240)
+    assert recovery.reductions == ['memory cut from 8 to 2 frames']
+    tracker.settle()
+    assert stamps(tracker) == [0, 10] and torch.equal(tracker.bank.keys_of([0])[0], held)
 
 
 def test_a_smaller_memory_goes_on_writing(tracker, clip):

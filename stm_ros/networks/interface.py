@@ -60,6 +60,9 @@ class SpaceTimeNetwork(nn.Module):
     #: channels of the aggregated distribution that are always there (see aggregation.aggregate)
     minimum_channels = 0
 
+    def prepare_for_inference(self) -> None:
+        """Change what gives the same numbers in less time; it cannot be trained or saved after."""
+
     @abstractmethod
     def encode_query(self, image: Tensor) -> Query:
         """Encode one frame 1×3×H×W, RGB in [0, 1]."""

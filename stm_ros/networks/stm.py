@@ -11,6 +11,7 @@ from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import others_of
+from stm_ros.networks.trunks import Bottleneck
 from stm_ros.networks.trunks import resnet_stage
 
 
@@ -128,6 +129,12 @@ class STM(SpaceTimeNetwork):
         self.KV_M_r4 = _KeyValue()
         self.KV_Q_r4 = _KeyValue()
         self.Decoder = _Decoder()
+
+    def prepare_for_inference(self) -> None:
+        """Fold the batch norms of both encoders' bottlenecks into their convolutions."""
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                module.fold_norms()
 
     def encode_query(self, image: Tensor) -> Query:
         """Encode one frame 1×3×H×W, RGB in [0, 1]; keys and values at stride 16."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class Bottleneck(nn.Module):
@@ -18,11 +19,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         channels_out = width * self.expansion
         self.conv1 = nn.Conv2d(channels_in, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1: nn.Module = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2: nn.Module = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, channels_out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(channels_out)
+        self.bn3: nn.Module = nn.BatchNorm2d(channels_out)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or channels_in != channels_out:
             self.downsample = nn.Sequential(
@@ -36,6 +37,21 @@ class Bottleneck(nn.Module):
         y = self.bn3(self.conv3(y))
         shortcut = x if self.downsample is None else self.downsample(x)
         return functional.relu(y + shortcut)
+
+    def fold_norms(self) -> None:
+        """Make each batch norm, as it is in evaluation, a part of the convolution before it."""
+        if isinstance(self.bn1, nn.Identity):
+            return
+        self.conv1, self.bn1 = _folded(self.conv1, self.bn1), nn.Identity()
+        self.conv2, self.bn2 = _folded(self.conv2, self.bn2), nn.Identity()
+        self.conv3, self.bn3 = _folded(self.conv3, self.bn3), nn.Identity()
+        if self.downsample is not None:
+            self.downsample = nn.Sequential(_folded(*self.downsample))
+
+
+def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(convolution, norm)
 
 
 def resnet_stage(channels_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:

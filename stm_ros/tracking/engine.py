@@ -96,7 +96,9 @@ class Engine:
                   else torch.channels_last)
         # of the weights as they came: the precision they run in does not matter
         self.fingerprint = fingerprint(network)
-        self.network = network.to(device, self.dtype).eval()
+        network.to(device, torch.promote_types(self.dtype, torch.float32)).eval()
+        network.prepare_for_inference()
+        self.network = network.to(self.dtype)
         self.network.to(memory_format=layout)  # type: ignore[call-overload]
         # with top_k the references are not read by themselves, which it was fitted with
         self.calibration = None if config.top_k else calibration_of(network)
@@ -222,7 +224,7 @@ class Engine:
             return _Finding(reading, decoded.logits, assessed, decoded.logits.new_ones(count))
         mine, theirs = torch.sigmoid(both.logits.float()).split(count)
         support = (mine * theirs).sum((1, 2)) / mine.sum((1, 2)).clamp(min=1e-3)
-        logits = torch.lerp(*both.logits.split(count), self.reference_share)
+        logits = torch.lerp(both.logits[:count], both.logits[count:], self.reference_share)
         return _Finding(reading, logits, assessed, support)
 
     def _calibrated(self, confidence: float) -> float:

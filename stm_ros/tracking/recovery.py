@@ -37,23 +37,30 @@ class Recovery:
         """
         while True:
             try:
+                if is_waiting(self.tracker.bank):
+                    shrink_memory(self.tracker, _least_slots(self.tracker.bank))
                 return work()
-            except torch.OutOfMemoryError:
-                if not self._can_reduce(shorter_side):
-                    raise
-            # here, because the exception's traceback keeps what the failed call had computed
-            self._reduce(shorter_side)
+            except torch.OutOfMemoryError as error:
+                # without its traceback, which keeps what the failed call had computed
+                failure = error.with_traceback(None)
+            if not self.reduce(shorter_side):
+                raise failure
 
-    def _can_reduce(self, shorter_side: int) -> bool:
-        return self._fewer_slots() is not None or self._smaller_input(shorter_side) is not None
+    def reduce(self, shorter_side: int = 0) -> bool:
+        """Halve memory, then the input size, and so on in turn, as far as each goes.
 
-    def _reduce(self, shorter_side: int) -> None:
-        """Halve memory, then the input size, and so on in turn, as far as each goes."""
+        :param shorter_side: as for run().
+        :return: whether there was anything left to give up.
+        :raises torch.OutOfMemoryError: where there is no room for the smaller memory either.
+        """
         tracker = self.tracker
         slots, size = self._fewer_slots(), self._smaller_input(shorter_side)
+        if slots is None and size is None:
+            return False
         if slots is not None and (self._halve_memory_next or size is None):
-            words = f'memory cut from {tracker.bank.layout.slots} to {slots} frames'
+            before = tracker.bank.layout.slots
             shrink_memory(tracker, slots)
+            words = f'memory cut from {before} to {tracker.bank.layout.slots} frames'
         else:
             assert size is not None
             words = f'input size cut to {size} pixels'
@@ -63,11 +70,11 @@ class Recovery:
         gc.collect()
         if tracker.device.type == 'cuda':
             torch.cuda.empty_cache()
+        return True
 
     def _fewer_slots(self) -> int | None:
         bank = self.tracker.bank
-        needed = len(bank.references()) + (1 if bank.policy.keeps_recent else 0)
-        slots = max(LEAST_SLOTS, needed, bank.layout.slots // 2)
+        slots = max(_least_slots(bank), bank.layout.slots // 2)
         return slots if slots < bank.layout.slots else None
 
     def _smaller_input(self, shorter_side: int) -> int | None:
@@ -78,28 +85,37 @@ class Recovery:
         return size if size < min(seen) else None
 
 
-def shrink_memory(tracker: Tracker, slots: int) -> None:
-    """Give `tracker` a bank of so many slots: references stay, of the rest the policy chooses.
+def _least_slots(bank: MemoryBank) -> int:
+    needed = len(bank.references()) + (1 if bank.policy.keeps_recent else 0)
+    return max(LEAST_SLOTS, needed)
 
-    A device's old tensors are freed before the new ones are made.
+
+def shrink_memory(tracker: Tracker, slots: int) -> None:
+    """Leave `tracker` so many slots: references stay, of the rest the policy chooses.
+
+    A device's old tensors are freed before the new ones are made; what they held waits on the
+    processor. Where somebody else has taken what was freed, there will be fewer slots still.
 
     :param slots: fewer than now, and at least as many as there are references.
+    :raises torch.OutOfMemoryError: where the device has no room for the references and one frame
+        either; memory goes on waiting then, see is_waiting().
     """
-    # results handed out before read from the old bank
+    # results handed out before read from the old tensors
     tracker.moves += 1
-    old = tracker.bank
-    while sum(slot is not None for slot in old.slots) > slots:
-        old.give_up()
-    kept = [(index, slot) for index, slot in enumerate(old.slots) if slot is not None]
-    held = [(slot, old.keys[:, index].cpu(), old.values[:, index].cpu()) for index, slot in kept]
-    columns, layout = dict(old.columns), replace(old.layout, slots=slots)
-    old.keys = old.values = torch.empty(0)
-    bank = MemoryBank(layout, tracker.policy, tracker.device)
-    bank.columns = columns
-    for index, (slot, keys, values) in enumerate(held):
-        bank.slots[index] = slot
-        bank.keys[:, index] = keys.to(tracker.device)
-        bank.values[:, index] = values.to(tracker.device)
-    bank.continue_order(max((slot.order for slot, _, _ in held), default=0))
-    tracker.bank = bank
+    bank = tracker.bank
+    bank.keys, bank.values = bank.keys.cpu(), bank.values.cpu()
+    least = _least_slots(bank)
+    while True:
+        try:
+            bank.resize(replace(bank.layout, slots=slots))
+            break
+        except torch.OutOfMemoryError:
+            if slots <= least:
+                raise
+        slots = max(least, slots // 2)
     tracker.config = replace(tracker.config, max_frames=slots)
+
+
+def is_waiting(bank: MemoryBank) -> bool:
+    """Whether a bank's tensors wait on the processor for room on its device."""
+    return bank.keys.device.type != bank.device.type

@@ -23,6 +23,7 @@ from stm_ros import srv
 SIZE = (240, 320)
 PATIENCE = 60.0
 _HANDSHAKE = 3.0
+_ACQUAINTANCE = 0.3
 # with the default profile, best effort loses large images between busy processes
 RELIABLE = 'qos_overrides./{}.subscription.reliability:=reliable'
 
@@ -103,7 +104,11 @@ class Client(Node):
     def call(self, kind: type, service: str, **fields):
         """Call a service with a request of these fields; its response."""
         if service not in self._service_clients:
-            self._service_clients[service] = self.create_client(kind, service)
+            client = self.create_client(kind, service)
+            self._service_clients[service] = client
+            self.wait_until(client.service_is_ready, f'service {service}')
+            # DDS drops an answer for whose reader the server has not heard of yet
+            time.sleep(_ACQUAINTANCE)
         client = self._service_clients[service]
         self.wait_until(client.service_is_ready, f'service {service}')
         future = client.call_async(kind.Request(**fields))
