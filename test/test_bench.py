@@ -72,8 +72,9 @@ def test_the_plain_baseline_and_the_tracker_see_the_same(network, size, targets)
     images = [frame.decoded() for frame in clip.frames]
     config = TrackerConfig(input_size=0, policy='paper', memorize_every=2, dtype='float64',
                            lost_below=0, uncertain_below=0, hysteresis=0)
-    tracker = Tracker(STM().eval(), config)
-    tracker.network.load_state_dict(network.double().state_dict())
+    own = STM()
+    own.load_state_dict(network.double().state_dict())
+    tracker = Tracker(own.double(), config)
     tracker.add_reference(images[0], clip.reference)
     plain = PlainSTM(network.double(), memorize_every=2)
     plain.start(images[0], clip.reference)

@@ -55,6 +55,27 @@ def test_a_part_lies_in_its_frame_where_it_was_cut():
     assert whole.tolist() == [[0] * 5, [0, 0, 1, 2, 3], [0, 0, 4, 5, 6], [0] * 5]
 
 
+@pytest.mark.parametrize('shares_key', [True, False])
+def test_a_past_frame_keeps_its_core_only(shares_key):
+    bank = make_bank(shares_key=shares_key)
+    frame = make_frame(bank, 1, (1, 2))
+    places = torch.arange(6.0).view(1, 1, 2, 3)
+    key = frame.key + 10 * places
+    bank.write_recent(replace(frame, key=key, value=frame.value + 10 * places,
+                              core=Extent(1, 2, 1, 1, 2, 3)), due=True)
+    assert bank.slot(0).positions == 6
+    bank.write_recent(make_frame(bank, 2, (1, 2)), due=False)
+    slot = bank.slot(0)
+    assert (slot.kind, slot.extent, slot.positions) == (SlotKind.MEMORY,
+                                                        Extent(1, 2, 1, 1, 2, 3), 2)
+    for group in bank.keys_of([0])[0]:
+        assert group.tolist() == [[41, 41], [51, 51]]
+    values = bank.values_of([0])[0].transpose(0, 2) if shares_key else bank.values_of([0])[0]
+    assert [value[:, 0, 0].tolist() for value in values.view(2, 2, 1, 3)] == [[141, 151],
+                                                                              [241, 251]]
+    assert bank.slot(1).positions == 6
+
+
 def stamps(bank: MemoryBank, kind: SlotKind | None = None) -> list[int]:
     """Stamps held, in order."""
     return sorted(slot.stamp_ns for slot in bank.slots

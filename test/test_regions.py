@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.interface import Query
 from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import TargetState
@@ -14,6 +15,7 @@ from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.engine import NOWHERE
 from stm_ros.tracking.regions import Region
+from stm_ros.tracking.regions import core_of
 from stm_ros.tracking.regions import reaches_out
 from stm_ros.tracking.regions import region_around
 from stm_ros.tracking.regions import window_around
@@ -47,6 +49,37 @@ def test_a_region_holds_its_box_and_lies_in_the_frame(x, y, width, height, margi
     assert 0 <= region.top < region.bottom <= 15 and 0 <= region.left < region.right <= 20
     assert region.top * 32 <= box.y_min and region.bottom * 32 >= min(480, box.y_min + box.height)
     assert region.left * 32 <= box.x_min and region.right * 32 >= min(640, box.x_min + box.width)
+
+
+@given(x=st.floats(0, 560), y=st.floats(0, 400), side=st.floats(1, 80), other=st.floats(0, 400))
+def test_the_core_of_a_frame_holds_all_boxes_and_lies_in_the_window(x, y, side, other):
+    geometry = geometry_for((480, 640), 240, 16)
+    boxes = [Box(x, y, side, side), Box(other, other, 1, 1)]
+    window = Region(0, 0, 15, 20)
+    core = core_of(boxes, geometry, 16, window)
+    assert 0 <= core.top and core.bottom <= 15 and 0 <= core.left and core.right <= 20
+    for box in boxes:
+        assert core.top * 32 <= box.y_min and box.y_min + box.height <= core.bottom * 32
+        assert core.left * 32 <= box.x_min and box.x_min + box.width <= core.right * 32
+    assert core_of([], geometry, 16, window) is None
+    assert core_of(boxes[:1], geometry, 16, window).area <= (2 + 1 + side / 32 + 1) ** 2
+
+
+def test_past_frames_are_kept_around_the_targets_and_the_newest_as_it_was_seen(clip):
+    for every in (1, 5):
+        tracker = Tracker.from_pretrained(
+            config=TrackerConfig(input_size=240, memorize_every=2, full_look_every=every))
+        tracker.add_reference(clip[0][0], clip[0][1])
+        for image, _ in clip[1:8]:
+            tracker.step(image)
+        tracker.settle()
+        slots = [tracker.bank.slot(i) for i in tracker.bank.readable_slots('camera')]
+        past = [slot for slot in slots if slot.kind == SlotKind.MEMORY]
+        assert slots[0].positions == 300 and len(past) > 1
+        if every == 1:
+            assert {slot.positions for slot in slots} == {300}
+        else:
+            assert max(slot.positions for slot in past) < 0.5 * slots[-1].positions
 
 
 def test_a_box_as_large_as_the_frame_has_no_region():

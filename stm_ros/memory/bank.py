@@ -28,7 +28,8 @@ class NewFrame:
 
     extent: the part of the frame that h×w are. readable: those of the targets that later frames
     may read here. descriptor: Ck float32, see
-    stm_ros.memory.descriptors. source: of a reference, what it was given by.
+    stm_ros.memory.descriptors. source: of a reference, what it was given by. core: the part that
+    is kept when the frame is no longer the newest, None for all.
     """
 
     key: Tensor
@@ -42,6 +43,7 @@ class NewFrame:
     crops: dict[int, bytes]
     descriptor: np.ndarray
     source: ReferenceSource | None = None
+    core: Extent | None = None
 
 
 class MemoryBank:
@@ -186,8 +188,23 @@ class MemoryBank:
             assert old is not None
             if old.due and self.policy.keeps_past:
                 old.kind = SlotKind.MEMORY
+                self._keep_core(index)
                 index = None
         self._store(self._free_index() if index is None else index, frame, SlotKind.RECENT, due)
+
+    def _keep_core(self, index: int) -> None:
+        """Drop what a slot holds around its core."""
+        slot = self.slot(index)
+        if slot.core is None:
+            return
+        rows, columns = slot.extent.slices_of(slot.core)
+        before = slot.positions
+        for held in (self.keys, self.values):
+            grid = held[:, index, :before].unflatten(1, slot.extent[:2])
+            part = grid[:, rows, columns].flatten(1, 2)
+            # a copy, since both lie in the same memory
+            held[:, index, :part.shape[1]] = part.clone()
+        slot.extent, slot.core = slot.core, None
 
     def _recent_index(self, stream: str) -> int | None:
         for index, slot in enumerate(self.slots):
@@ -235,7 +252,7 @@ class MemoryBank:
         self.slots[index] = Slot(
             kind, frame.stream, frame.stamp_ns, frame.confidence, self._order,
             frame.extent, frame.readable,
-            frame.descriptor, dict(frame.crops), due=due, source=frame.source)
+            frame.descriptor, dict(frame.crops), due=due, source=frame.source, core=frame.core)
 
     def continue_order(self, order: int) -> None:
         """Count writes on from `order`, as a snapshot left them."""

@@ -34,7 +34,7 @@ def export_bank(bank: MemoryBank) -> tuple[dict[str, Tensor], dict[str, Any]]:
             'index': index, 'kind': slot.kind.value, 'stream': slot.stream,
             'stamp_ns': slot.stamp_ns, 'confidence': slot.confidence, 'order': slot.order,
             'extent': list(slot.extent), 'targets': sorted(slot.targets), 'usage': slot.usage,
-            'due': slot.due})
+            'due': slot.due, 'core': slot.core and list(slot.core)})
     return tensors, {'columns': {str(t): c for t, c in bank.columns.items()}, 'slots': rows}
 
 
@@ -74,7 +74,8 @@ def _slot(row: dict[str, Any], tensors: dict[str, Tensor]) -> Slot:
                                  tensors[f'mask.{index}'].numpy().tobytes())
     return Slot(SlotKind(row['kind']), row['stream'], row['stamp_ns'], row['confidence'],
                 row['order'], Extent(*row['extent']), frozenset(row['targets']),
-                tensors[f'descriptor.{index}'].numpy(), crops, row['usage'], row['due'], source)
+                tensors[f'descriptor.{index}'].numpy(), crops, row['usage'], row['due'], source,
+                Extent(*row['core']) if row['core'] else None)
 
 
 def _bytes_tensor(content: bytes) -> Tensor:

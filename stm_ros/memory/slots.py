@@ -28,6 +28,11 @@ class Extent(NamedTuple):
     frame_height: int
     frame_width: int
 
+    def slices_of(self, core: 'Extent') -> tuple[slice, slice]:
+        """Rows and columns of a smaller part in this one."""
+        top, left = core.top - self.top, core.left - self.left
+        return slice(top, top + core.height), slice(left, left + core.width)
+
     def in_frame(self, part: np.ndarray) -> np.ndarray:
         """A map of the part, of height·width values, as a map of the frame; zeros around it."""
         whole = np.zeros((self.frame_height, self.frame_width), part.dtype)
@@ -49,6 +54,7 @@ class Slot:
     """One memory frame.
 
     order: counts writes, so that the oldest is the smallest. extent: what part of the frame it is.
+    core: the part that is kept when it is no longer the newest, None for all.
     targets: ids that can be read here. usage: attention mass received, decayed.
     descriptor: Ck float32, what its targets look like, see stm_ros.memory.descriptors.
     crops: JPEG bytes by id.
@@ -68,6 +74,7 @@ class Slot:
     usage: float = 0.0
     due: bool = False
     source: ReferenceSource | None = None
+    core: Extent | None = None
 
     @property
     def positions(self) -> int:

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Where in a frame a target is looked for: around its last place, or everywhere."""
+from collections.abc import Collection
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
 
 _LEAST_MARGIN = 3  # positions: what the decoder sees around a position
+_KEPT_AROUND = 1  # positions: around targets, in past frames
 _HALO = 2  # positions: around regions, so that the trunk does not see its own edge there
 _WORTH_CUTTING = 0.7  # share of the frame above which a region saves nothing
 # positions: sides come in such steps, since each new shape costs a preparation of every
@@ -78,6 +80,23 @@ def window_around(regions: Sequence[Region | None], grid: tuple[int, int]) -> Re
         _in_steps(max(0, low - _HALO), min(most, high + _HALO), most)
         for low, high, most in zip(lows, highs, grid, strict=True))
     return _worth_cutting(Region(top, left, bottom, right), grid) or everywhere
+
+
+def core_of(boxes: Collection[Box], geometry: Geometry, stride: int, window: Region
+            ) -> Region | None:
+    """The part of a window with the targets in it: what later frames need of a past one.
+
+    :param boxes: in pixels of the source image, in the window; where there are none, None is
+        returned.
+    """
+    if not boxes:
+        return None
+    # N×2×2: of each box, by rows and by columns, start and extent
+    places = np.array([_in_positions(box, geometry, stride) for box in boxes])
+    top, left = np.floor(places[:, :, 0].min(axis=0)).astype(int) - _KEPT_AROUND
+    bottom, right = np.ceil(places.sum(axis=2).max(axis=0)).astype(int) + _KEPT_AROUND
+    return Region(max(int(top), window.top), max(int(left), window.left),
+                  min(int(bottom), window.bottom), min(int(right), window.right))
 
 
 def _in_steps(low: float, high: float, most: int) -> tuple[int, int]:

@@ -20,10 +20,9 @@ class View:
     window: Region
     grid: tuple[int, int]
 
-    @property
-    def extent(self) -> Extent:
-        """The window, for the bank."""
-        return Extent(*self.window.shape, self.window.top, self.window.left, *self.grid)
+    def extent_of(self, region: Region) -> Extent:
+        """A region of the frame, the window or a part of it, for the bank."""
+        return Extent(*region.shape, region.top, region.left, *self.grid)
 
     @property
     def is_whole(self) -> bool:

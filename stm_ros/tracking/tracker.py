@@ -21,6 +21,7 @@ from stm_ros.tracking.engine import Prediction
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
 from stm_ros.tracking.regions import Region
+from stm_ros.tracking.regions import core_of
 from stm_ros.tracking.reporting import LateReads
 from stm_ros.tracking.reporting import empty_result
 from stm_ros.tracking.reporting import memory_report
@@ -392,8 +393,12 @@ class Tracker:
             kept = [float(target not in look.lost) for target in look.order]
             masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
         descriptor = look.prediction.descriptor
+        boxes = {target.id: target.box for target in earned if target.box is not None}
+        keeps_all = self.config.full_look_every == 1 or self.policy.searches_everywhere
+        core = None if keeps_all else core_of(boxes.values(), look.geometry, self.network.stride,
+                                              look.view.window)
         return PendingWrite(
             look.view, look.image, masks, look.order, frozenset(target.id for target in earned),
-            {target.id: target.box for target in earned if target.box is not None},
-            stream, stamp, float(np.mean([target.confidence for target in earned])),
-            stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor)
+            boxes, stream, stamp, float(np.mean([target.confidence for target in earned])),
+            stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor,
+            core)

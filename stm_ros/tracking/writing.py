@@ -15,6 +15,7 @@ from stm_ros.memory.slots import ReferenceSource
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
 from stm_ros.tracking.evidence import crop_jpeg
+from stm_ros.tracking.regions import Region
 from stm_ros.tracking.search import View
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
@@ -26,6 +27,7 @@ class PendingWrite:
     """A frame that has been answered and is still to be memorised.
 
     image: H×W×3 uint8 RGB. masks: N×H'×W' for `targets`, of which `readable` may be read later.
+    core: what is kept when the frame is no longer the newest, None for all.
     """
 
     view: View
@@ -39,6 +41,7 @@ class PendingWrite:
     confidence: float
     due: bool
     descriptor: np.ndarray
+    core: Region | None = None
 
     def encode(self, engine: Engine, evidence_size: int, source: ReferenceSource | None = None
                ) -> NewFrame:
@@ -46,8 +49,11 @@ class PendingWrite:
         memory = engine.memorize(self.view, self.masks)
         crops = {target: crop_jpeg(self.image, box, evidence_size)
                  for target, box in self.boxes.items()}
-        return NewFrame(memory.key, memory.value, self.view.extent, self.targets, self.readable,
-                        self.stream, self.stamp_ns, self.confidence, crops, self.descriptor, source)
+        view = self.view
+        core = None if self.core is None else view.extent_of(self.core)
+        return NewFrame(memory.key, memory.value, view.extent_of(view.window), self.targets,
+                        self.readable, self.stream, self.stamp_ns, self.confidence, crops,
+                        self.descriptor, source, core)
 
 
 def worth_remembering(targets: Sequence[TargetResult], bank: MemoryBank, config: TrackerConfig
