@@ -187,8 +187,9 @@ def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
         view = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry)
         masks = torch.zeros(2, 64, 96, device=meta)
         memory = engine.network.encode_memory(view.query, masks)
-        frame = NewFrame(memory.key, memory.value, view.extent_of(view.window), (1, 2), frozenset((1, 2)),
-                         'camera', 0, 1.0, {}, np.zeros(engine.network.key_channels, np.float32))
+        frame = NewFrame(memory.key, memory.value, view.extent_of(view.window), (1, 2),
+                         frozenset((1, 2)), 'camera', 0, 1.0, {},
+                         np.zeros(engine.network.key_channels, np.float32))
         for target in frame.targets:
             bank.add_target(target)
         bank.write_reference(frame)
