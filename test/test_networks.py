@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The networks: parity with the official code, symmetries, aggregation, devices."""
 import json
+import shutil
 import sys
 from dataclasses import fields
 
@@ -18,6 +19,7 @@ from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import read_memory
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
+from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.engine import Engine
@@ -68,6 +70,20 @@ def test_stm_reproduces_every_probability_of_the_official_code(golden):
             torch.cat([prediction.logits, torch.full((8, 112, 160), _LEAST)]), 0)[:3]
         difference = soft[:, rows, columns].numpy() - values['probabilities'][time]
         assert np.abs(difference).max() < 1e-9, time
+
+
+@pytest.mark.skipif(shutil.which('g++') is None, reason='torch.compile needs a C++ compiler here')
+def test_a_compiled_network_gives_the_same_masks():
+    clip = generate_clip('occlusion', 10, (96, 128))
+    runs = []
+    for mode in ('off', 'default'):
+        tracker = Tracker.from_pretrained(config=TrackerConfig(
+            dtype='float32', full_look_every=1, compile=mode))
+        tracker.add_reference(clip[0][0], clip[0][1])
+        runs.append([tracker.step(image).label_map for image, _ in clip[1:4]])
+    assert 'encode_query' in vars(tracker.network)
+    for plain, compiled in zip(*runs, strict=True):
+        assert (plain == 1).sum() > 100 and (plain != compiled).mean() < 1e-3
 
 
 def test_folded_norms_change_nothing():

@@ -58,6 +58,19 @@ def test_read_is_softmax_over_all_readable_positions(similarity, rows, monkeypat
     torch.testing.assert_close(reading.slot_mass.sum(2), torch.ones_like(reading.peak))
 
 
+@pytest.mark.parametrize('similarity', ['dot', 'l2'])
+@pytest.mark.parametrize('top_k', [0, 4])
+def test_groups_that_share_a_key_read_as_with_keys_of_their_own(similarity, top_k):
+    query, keys, values = make_memory(4, 3, 2, (5, 2))
+    common = [key[:1] for key in keys]
+    shared = read_memory(query, common, values, similarity, top_k=top_k)
+    apart = read_memory(query, [key.expand(3, -1, -1) for key in common], values, similarity,
+                        top_k=top_k)
+    for one, other in zip(shared[:3], apart[:3], strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(shared.readout[0], shared.readout[1])
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), order=st.permutations(range(4)))
 def test_the_order_of_slots_does_not_matter(seed, order):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from stm_ros.networks.checkpoints import NETWORKS
+from stm_ros.tracking.compilation import COMPILE_MODES
 from stm_ros.tracking.config import DTYPES
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.vision.errors import InputError
@@ -26,7 +27,8 @@ class Settings:
 
     size: width and height in pixels, which the network sees as they are. memory: frames read in
     every measured frame, the reference included. threads: of the processor; 0 leaves it to torch.
-    full_look_every: as in TrackerConfig; 1 for frames that are all searched as a whole.
+    compile: as in TrackerConfig. full_look_every: likewise; 1 for frames that are all searched as
+    a whole.
     plain: the paper's procedure as written (benchmark.plain) instead of the tracker.
     """
 
@@ -36,6 +38,7 @@ class Settings:
     targets: int = 1
     memory: int = 8
     dtype: str = 'auto'
+    compile: str = 'off'
     threads: int = 0
     device: str = 'cpu'
     top_k: int = 0
@@ -47,7 +50,8 @@ class Settings:
 
         :raises InputError: naming the first that is not accepted.
         """
-        for name, accepted in (('model', tuple(sorted(NETWORKS))), ('dtype', DTYPES)):
+        for name, accepted in (('model', tuple(sorted(NETWORKS))), ('dtype', DTYPES),
+                               ('compile', COMPILE_MODES)):
             if getattr(self, name) not in accepted:
                 raise InputError(f'{name} is {getattr(self, name)!r}; accepted are '
                                  f'{", ".join(accepted)}')

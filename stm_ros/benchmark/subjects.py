@@ -160,7 +160,8 @@ def tracker_config(settings: Settings) -> TrackerConfig:
         input_size=0, max_frames=max(_LEAST_MAX_FRAMES, settings.memory),
         policy='unconditional' if settings.memory > 1 else 'reference_only',
         max_targets=max(TrackerConfig.max_targets, settings.targets), memorize_every=1,
-        top_k=settings.top_k, dtype=settings.dtype, full_look_every=settings.full_look_every)
+        top_k=settings.top_k, dtype=settings.dtype, compile=settings.compile,
+        full_look_every=settings.full_look_every)
 
 
 def make_subject(settings: Settings) -> Subject:

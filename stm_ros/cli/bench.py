@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       '(default %(default)s)')
     what.add_argument('--dtype', default='auto', help='auto, float32, bfloat16, float16 or '
                       'float64 (default %(default)s)')
+    what.add_argument('--compile', default='off', metavar='MODE', help="off, or torch.compile's "
+                      'default, reduce-overhead or max-autotune (default %(default)s)')
     what.add_argument('--threads', type=int, default=0, metavar='N',
                       help="processor threads; 0 for torch's own choice (default %(default)s)")
     what.add_argument('--device', default='cpu', help='cpu or cuda (default %(default)s); on cuda '
@@ -116,7 +118,7 @@ def _settings(arguments: argparse.Namespace) -> 'Settings':
         model=arguments.model, weights=arguments.weights, size=parse_size(arguments.size),
         targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
         threads=arguments.threads, device=arguments.device, top_k=arguments.top_k,
-        full_look_every=arguments.full_look_every)
+        full_look_every=arguments.full_look_every, compile=arguments.compile)
 
 
 def _overfitted(settings: 'Settings', iterations: int, folder: Path) -> str:

@@ -308,11 +308,9 @@ class MemoryBank:
             values = [value[:, :, chosen] for value in values]
         else:
             keys, values = [k[chosen] for k in keys], [value[chosen] for value in values]
-        if not self.layout.shares_key or key.shape[0] > 1:
             key = key.expand(len(places), -1, -1)
-            keys = [k.expand(len(places), -1, -1) for k in keys]
-            if self.layout.shares_key:
-                values = [value.transpose(0, 2) for value in values]
+        if self.layout.shares_key and key.shape[0] > 1:
+            values = [value.transpose(0, 2) for value in values]
         kinds = [self.slot(index).kind for index in indices]
         anchors = [kind == SlotKind.REFERENCE for kind in kinds] if anchored else []
         readable = self.readable(indices)

@@ -62,7 +62,8 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     visited one by one and merged by the sums of their exponentials, which is exact.
 
     :param query: G×q×Ck; groups have nothing to do with each other.
-    :param keys: for each of S slots G×m×Ck; slots may differ in their number of positions m.
+    :param keys: for each of S slots G×m×Ck, or 1×m×Ck where the groups have the key in common;
+        slots may differ in their number of positions m.
     :param values: for each slot G×m×N×Cv for N targets, may be of lower precision than the keys.
     :param readable: for each of the G·N targets S, whether it may read a slot; None for
         everywhere. Every target needs one readable slot.
@@ -105,7 +106,9 @@ def _read_slots(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     whole, anchored = _GrowingReading(), _GrowingReading()
     for slot, (key, value) in enumerate(zip(keys, values, strict=True)):
         readers = [row[slot] for row in readable]
-        scores = query @ key.transpose(1, 2)
+        # one product, where the key is common to all groups
+        rows = query if len(key) == groups else query.flatten(0, 1)[None]
+        scores = (rows @ key.transpose(1, 2)).view(groups, -1, key.shape[1])
         peak = scores.amax(-1)
         attention = torch.softmax(scores, dim=-1)
         # the logarithm of the sum of exponentials, from the share of the largest in it
@@ -155,7 +158,7 @@ def _read_top_k(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     slot_of_position = _slot_of_position([key.shape[1] for key in keys], query.device)
     value = torch.cat(list(values), dim=1)
     groups, targets = value.shape[0], value.shape[2]
-    key = key_factor(torch.cat(list(keys), dim=1), similarity)
+    key = key_factor(torch.cat(list(keys), dim=1), similarity).expand(groups, -1, -1)
     scores = (query_factor(query, similarity) @ key.transpose(1, 2))[:, None]
     is_readable = torch.tensor(readable, device=query.device).view(groups, targets, 1, -1)
     scores = scores.masked_fill(~is_readable[..., slot_of_position], _NOTHING)

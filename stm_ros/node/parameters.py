@@ -14,6 +14,7 @@ from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.schedule import SCHEDULES
 from stm_ros.networks.checkpoints import NETWORKS
 from stm_ros.tracking import TrackerConfig
+from stm_ros.tracking.compilation import COMPILE_MODES
 from stm_ros.tracking.config import DTYPES
 from stm_ros.vision.errors import InputError
 
@@ -43,6 +44,9 @@ PARAMETERS = (
     Parameter('device', 'auto', 'torch device; auto is cuda where there is one, else cpu'),
     Parameter('dtype', _DEFAULTS.dtype, 'precision of the network; auto is the quickest that is '
               'safe on the device', choices=DTYPES),
+    Parameter('compile', _DEFAULTS.compile, 'torch.compile for the network, by mode; the first '
+              'frames take minutes, and each new shape again: set search.full_look_every to 1 '
+              'with it', choices=COMPILE_MODES),
     Parameter('threads', 0, 'processor threads of the network; 0 leaves it to torch',
               low=0, high=256),
     Parameter('streams', ['camera'], 'names of the image streams; one alone uses the topics '
@@ -101,6 +105,7 @@ PARAMETERS = (
               low=0.1, high=60.0))
 _TRACKER_FIELDS = {
     'input_size': 'input_size', 'max_targets': 'max_targets', 'dtype': 'dtype',
+    'compile': 'compile',
     'memory.max_frames': 'max_frames', 'memory.max_megabytes': 'max_megabytes',
     'memory.policy': 'policy', 'memory.memorize_by': 'memorize_by',
     'memory.memorize_every': 'memorize_every', 'memory.memorize_seconds': 'memorize_seconds',

@@ -7,6 +7,7 @@ from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.schedule import SCHEDULES
 from stm_ros.memory.schedule import Schedule
 from stm_ros.memory.schedule import make_schedule
+from stm_ros.tracking.compilation import COMPILE_MODES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
 
@@ -35,6 +36,7 @@ class TrackerConfig:
     top_k: memory positions that each query position reads; 0 for all.
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
         ships for it, else float32. Scores and aggregation never run in half precision.
+    compile: 'off', or a mode of torch.compile for the network, see stm_ros.tracking.compilation.
     uncertain_below, lost_below: confidence under which a target is UNCERTAIN or LOST.
     hysteresis: how far confidence must rise above uncertain_below to be TRACKING again.
     reference_share: how much the references alone have a say in each mask, 0 for nothing, 1 for
@@ -58,6 +60,7 @@ class TrackerConfig:
     region_margin: float = 0.15
     top_k: int = 0
     dtype: str = 'auto'
+    compile: str = 'off'
     uncertain_below: float = 0.5
     lost_below: float = 0.35
     hysteresis: float = 0.05
@@ -85,6 +88,7 @@ class TrackerConfig:
             if not low <= value <= high:
                 raise InputError(f'{name} is {value}; {low}..{high} is accepted')
         for name, accepted in (('policy', tuple(POLICIES)), ('dtype', DTYPES),
+                               ('compile', COMPILE_MODES),
                                ('memorize_by', SCHEDULES)):
             if getattr(self, name) not in accepted:
                 raise InputError(f'{name} is {getattr(self, name)!r}; accepted are '

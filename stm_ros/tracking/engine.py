@@ -22,6 +22,7 @@ from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import Reading
 from stm_ros.tracking.allocation import keep_freed_memory
+from stm_ros.tracking.compilation import compile_network
 from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
 from stm_ros.tracking.config import TrackerConfig
@@ -100,6 +101,7 @@ class Engine:
         network.prepare_for_inference()
         self.network = network.to(self.dtype)
         self.network.to(memory_format=layout)  # type: ignore[call-overload]
+        compile_network(self.network, config.compile)
         # with top_k the references are not read by themselves, which it was fitted with
         self.calibration = None if config.top_k else calibration_of(network)
         self.top_k = config.top_k

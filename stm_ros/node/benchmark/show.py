@@ -80,7 +80,8 @@ def _parameters(settings: Settings) -> dict[str, str]:
         'threads': str(settings.threads), 'input_size': str(config.input_size),
         'max_targets': str(config.max_targets), 'memory.max_frames': str(config.max_frames),
         'memory.policy': config.policy, 'memory.memorize_every': str(config.memorize_every),
-        'memory.top_k': str(config.top_k), 'diagnostics_period': str(_DIAGNOSTICS_PERIOD),
+        'memory.top_k': str(config.top_k), 'compile': config.compile,
+        'diagnostics_period': str(_DIAGNOSTICS_PERIOD),
         **weights, **_RELIABLE}
 
 
