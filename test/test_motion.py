@@ -86,3 +86,21 @@ def test_a_stream_goes_on_with_a_target_and_forgets_its_place_in_the_end():
     assert not state.masks and not state.motions
     state.coast(3)
     assert not state.masks
+
+
+def test_a_target_is_expected_where_it_was_going_and_nowhere_once_its_place_is_unknown():
+    state = StreamState()
+    state.see_with(GEOMETRY)
+    place = Box(40, 40, 20, 10)
+    assert not state.expects(1, place)
+    mask = torch.zeros(GEOMETRY.padded)
+    for x in (30, 40, 50, 60):
+        state.trust(1, Box(x, 40, 20, 10), mask)
+    assert state.expects(1, Box(66, 40, 20, 10)) and not state.expects(1, place)
+    assert not state.expects(1, Box(30, 0, 90, 90)) and not state.expects(1, None)
+    state.coast(1)
+    # what is foretold for longer is not exact
+    assert state.expects(1, place)
+    for _ in range(COAST_FRAMES):
+        state.coast(1)
+    assert not state.expects(1, place)

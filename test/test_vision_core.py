@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
+from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import read_label_map
@@ -36,6 +37,21 @@ def test_the_box_of_a_rectangle_is_the_rectangle_and_flips_with_it(left, top, wi
     mask[top:top + height, left:left + width] = True
     assert box_of_mask(mask) == Box(left, top, width, height)
     assert box_of_mask(mask[:, ::-1]) == Box(12 - left - width, top, width, height)
+
+
+_sides = st.integers(1, 6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.tuples(_sides, _sides, _sides, _sides), st.tuples(_sides, _sides, _sides, _sides))
+def test_the_iou_of_boxes_is_that_of_their_pixels(one, other):
+    masks = []
+    for left, top, width, height in (one, other):
+        masks.append(np.zeros((12, 12), bool))
+        masks[-1][top:top + height, left:left + width] = True
+    expected = (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
+    assert iou_of_boxes(Box(*one), Box(*other)) == pytest.approx(expected)
+    assert iou_of_boxes(Box(*other), Box(*one)) == iou_of_boxes(Box(*one), Box(*other))
 
 
 def test_binary_masks_name_the_target_and_others_are_ids():

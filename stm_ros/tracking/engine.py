@@ -52,8 +52,7 @@ class Sight:
     channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×2×S, the
     attention on each slot of the target's pixels, and of all positions alike. confidence: N, not
     calibrated. support: N, share of each mask that the references alone would give as well.
-    overlap: N, IoU of the soft masks with where the targets were expected. is_finite: 1.
-    descriptor: Ck, see stm_ros.memory.descriptors.
+    is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors.
     """
 
     logits: Tensor
@@ -62,7 +61,6 @@ class Sight:
     mass: Tensor
     confidence: Tensor
     support: Tensor
-    overlap: Tensor
     is_finite: Tensor
     descriptor: Tensor
 
@@ -72,7 +70,7 @@ class Prediction:
     """A sight whose small parts have come to the processor: see Sight.
 
     channels: H×W uint8. mass: N×2×S float32. confidence: N, calibrated where the weights carry a
-    calibration. overlap: N. descriptor: Ck float32.
+    calibration. descriptor: Ck float32.
     """
 
     logits: Tensor
@@ -80,7 +78,6 @@ class Prediction:
     channels: np.ndarray
     mass: np.ndarray
     confidence: list[float]
-    overlap: list[float]
     descriptor: np.ndarray
 
 
@@ -148,14 +145,14 @@ class Engine:
         :raises NetworkOutputError: where the output is not finite.
         """
         sight = self.look(view, geometry, bank, indices, prior, regions)
-        finite, confidence, support, overlap, mass, descriptor, channels = _fetch(
-            [sight.is_finite, sight.confidence, sight.support, sight.overlap, sight.mass,
-             sight.descriptor, sight.channels])
+        finite, confidence, support, mass, descriptor, channels = _fetch(
+            [sight.is_finite, sight.confidence, sight.support, sight.mass, sight.descriptor,
+             sight.channels])
         if not finite.all():
             raise NetworkOutputError('the network returned numbers that are not finite')
         believed = [self._calibrated(float(c)) for c in confidence * support]
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          believed, overlap.tolist(), descriptor.astype(np.float32))
+                          believed, descriptor.astype(np.float32))
 
     def look(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:
@@ -185,7 +182,7 @@ class Engine:
         assessed = [finding.assessed for finding in seen if finding.assessed is not None]
         confidence = _in_order(places, assessed) if assessed else confidence_from_masks(soft_masks)
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
-                     _in_order(places, mass), confidence, support, overlap_of(soft_masks, prior),
+                     _in_order(places, mass), confidence, support,
                      _all_finite(small, confidence * support)[None],
                      descriptor_of(view.query.key, view.cut(cells)))
 
@@ -251,14 +248,6 @@ def _in_order(places: Sequence[int], parts: Sequence[Tensor]) -> Tensor:
 
 def _all_finite(first: Tensor, second: Tensor) -> Tensor:
     return torch.isfinite(first).all() & torch.isfinite(second).all()
-
-
-def overlap_of(masks: Tensor, expected: Tensor | None) -> Tensor:
-    """IoU N of soft masks N×H×W with the expected ones; 0 where nothing is, or none are."""
-    if expected is None:
-        return masks.new_zeros(masks.shape[0])
-    union = torch.maximum(masks, expected).sum((1, 2))
-    return torch.minimum(masks, expected).sum((1, 2)) / union.clamp(min=1e-3)
 
 
 def slot_mass(attention: Tensor, cells: Tensor) -> Tensor:

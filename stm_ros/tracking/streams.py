@@ -17,10 +17,11 @@ from stm_ros.tracking.regions import region_around
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.prepare import Geometry
 
-#: IoU with the last trusted mask below which a mask in doubt is something else
-LEAST_OVERLAP = 0.3
+#: IoU with the expected box below which a mask in doubt is something else
+LEAST_OVERLAP = 0.4
 
 
 @dataclass
@@ -57,14 +58,16 @@ class StreamState:
         blank = torch.zeros_like(next(iter(self.masks.values())))
         return torch.stack([self.masks.get(target, blank) for target in order])
 
-    def expects(self, target: int, overlap: float) -> bool:
-        """Whether a mask lies where the target is likely to be.
+    def expects(self, target: int, box: Box | None) -> bool:
+        """Whether a target is likely to be in `box`, in pixels of the source image.
 
-        :param overlap: IoU of the mask with the prior; it counts only in the first frame after
-            a trusted one, since what is foretold for longer is not exact.
+        What is foretold for more than one frame is not exact: boxes are compared only in the
+        first after a trusted one.
         """
         motion = self.motions.get(target)
-        return motion is not None and (motion.coasted > 0 or overlap >= LEAST_OVERLAP)
+        if motion is None or box is None:
+            return False
+        return motion.coasted > 0 or iou_of_boxes(box, motion.expected_box) >= LEAST_OVERLAP
 
     def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
         """Where a target is looked for: around its last place, mostly; None for everywhere.

@@ -366,18 +366,17 @@ class Tracker:
         """Label map and per-target results; lost targets are taken out of the label map."""
         label_map = np.array([0, *order], np.uint8)[prediction.channels]
         results = []
-        for target, confidence, overlap in sorted(zip(order, prediction.confidence,
-                                                      prediction.overlap, strict=True)):
+        for target, confidence in sorted(zip(order, prediction.confidence, strict=True)):
             mask = label_map == target
             area = int(np.count_nonzero(mask))
+            box = box_of_mask(mask)
             confidence = confidence if area else 0.0
             after = next_state(state.state_of(target), confidence, area,
-                               state.expects(target, overlap), self.config)
+                               state.expects(target, box), self.config)
             state.states[target] = after
             if after == TargetState.LOST:
                 label_map[mask] = 0
-                area = 0
-            box = box_of_mask(mask) if area else None
+                box, area = None, 0
             results.append(TargetResult(target, self.labels[target], after, confidence,
                                         self.engine.calibration is not None, box, area))
         return label_map, tuple(results)

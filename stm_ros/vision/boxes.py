@@ -28,3 +28,12 @@ def box_of_mask(mask: np.ndarray) -> Box | None:
     top, bottom = int(rows[0]), int(rows[-1])
     left, right = int(columns[0]), int(columns[-1])
     return Box(float(left), float(top), float(right - left + 1), float(bottom - top + 1))
+
+
+def iou_of_boxes(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, in [0, 1]."""
+    width = min(one.x_min + one.width, other.x_min + other.width) - max(one.x_min, other.x_min)
+    height = min(one.y_min + one.height, other.y_min + other.height) - max(one.y_min, other.y_min)
+    shared = max(0.0, width) * max(0.0, height)
+    union = one.width * one.height + other.width * other.height - shared
+    return shared / union if union else 0.0
