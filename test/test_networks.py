@@ -76,7 +76,7 @@ def test_stm_reproduces_every_probability_of_the_official_code(golden):
 def test_a_compiled_network_gives_the_same_masks():
     clip = generate_clip('occlusion', 10, (96, 128))
     runs = []
-    for mode in ('off', 'default'):
+    for mode in ('none', 'default'):
         tracker = Tracker.from_pretrained(config=TrackerConfig(
             dtype='float32', full_look_every=1, compile=mode))
         tracker.add_reference(clip[0][0], clip[0][1])

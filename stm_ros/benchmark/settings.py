@@ -38,7 +38,7 @@ class Settings:
     targets: int = 1
     memory: int = 8
     dtype: str = 'auto'
-    compile: str = 'off'
+    compile: str = 'none'
     threads: int = 0
     device: str = 'cpu'
     top_k: int = 0

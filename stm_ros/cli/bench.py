@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       '(default %(default)s)')
     what.add_argument('--dtype', default='auto', help='auto, float32, bfloat16, float16 or '
                       'float64 (default %(default)s)')
-    what.add_argument('--compile', default='off', metavar='MODE', help="off, or torch.compile's "
+    what.add_argument('--compile', default='none', metavar='MODE', help="none, or torch.compile's "
                       'default, reduce-overhead or max-autotune (default %(default)s)')
     what.add_argument('--threads', type=int, default=0, metavar='N',
                       help="processor threads; 0 for torch's own choice (default %(default)s)")

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
     parser.add_argument('--threads', type=int, default=1,
                         help='processor threads; 0 leaves it to torch (%(default)s)')
-    parser.add_argument('--size', default='320x240', metavar='WxH',
+    parser.add_argument('--size', default='640x480', metavar='WxH',
                         help='of the clips, in pixels, which the network sees as they are '
                         '(%(default)s)')
     parser.add_argument('--cases', default='', help='only these: names with commas')

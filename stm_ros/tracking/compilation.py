@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_map
 
 from stm_ros.networks.interface import SpaceTimeNetwork
 
-#: torch.compile's modes by name, and none of them; 'reduce-overhead' means CUDA graphs on a GPU
-COMPILE_MODES = ('off', 'default', 'reduce-overhead', 'max-autotune')
+#: torch.compile's modes by name, and 'none'; 'reduce-overhead' means CUDA graphs on a GPU
+COMPILE_MODES = ('none', 'default', 'reduce-overhead', 'max-autotune')
 _PARTS = ('encode_query', 'encode_memory', 'decode')
 
 
@@ -20,7 +20,7 @@ def compile_network(network: SpaceTimeNetwork, mode: str) -> None:
 
     :param mode: one of COMPILE_MODES.
     """
-    if mode == 'off' or _PARTS[0] in vars(network):
+    if mode == 'none' or _PARTS[0] in vars(network):
         return
     for name in _PARTS:
         setattr(network, name, _with_outputs_of_its_own(

@@ -36,7 +36,7 @@ class TrackerConfig:
     top_k: memory positions that each query position reads; 0 for all.
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
         ships for it, else float32. Scores and aggregation never run in half precision.
-    compile: 'off', or a mode of torch.compile for the network, see stm_ros.tracking.compilation.
+    compile: 'none', or a mode of torch.compile for the network, see stm_ros.tracking.compilation.
     uncertain_below, lost_below: confidence under which a target is UNCERTAIN or LOST.
     hysteresis: how far confidence must rise above uncertain_below to be TRACKING again.
     reference_share: how much the references alone have a say in each mask, 0 for nothing, 1 for
@@ -60,7 +60,7 @@ class TrackerConfig:
     region_margin: float = 0.15
     top_k: int = 0
     dtype: str = 'auto'
-    compile: str = 'off'
+    compile: str = 'none'
     uncertain_below: float = 0.5
     lost_below: float = 0.35
     hysteresis: float = 0.05
