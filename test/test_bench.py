@@ -246,6 +246,7 @@ def test_settings_change_by_name():
     ('', 'change nothing'), ('speed=9', "no setting 'speed'"), ('memory=many', "'many'"),
     ('memory=0', 'memory is 0; 1..1024'), ('size=640', "size '640'"), ('size=8x8', 'size is 8x8'),
     ('dtype=int8', "dtype is 'int8'"), ('plain,memory=1', 'memory is 1'),
+    ('plain,compile=default', 'not compiled'),
     ('plain,dtype=bfloat16', 'float32 or float64'), ('plain,model=stm_lite', 'procedure for stm'),
     ('plain,top_k=4', 'top_k is 4'), ('device=tpu', "device 'tpu'"), ('device=cuda:99', 'cuda:99'),
     ('device=meta', 'cpu and cuda')])

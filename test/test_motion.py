@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stm_ros.tracking.motion import COAST_FRAMES
 from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.motion import shift_mask
+from stm_ros.tracking.streams import EXACT_FRAMES
 from stm_ros.tracking.streams import StreamState
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import geometry_for
@@ -98,9 +99,23 @@ def test_a_target_is_expected_where_it_was_going_and_nowhere_once_its_place_is_u
         state.trust(1, Box(x, 40, 20, 10), mask)
     assert state.expects(1, Box(66, 40, 20, 10)) and not state.expects(1, place)
     assert not state.expects(1, Box(30, 0, 90, 90)) and not state.expects(1, None)
-    state.coast(1)
+    for _ in range(EXACT_FRAMES):
+        assert not state.expects(1, place)
+        state.coast(1)
     # what is foretold for longer is not exact
     assert state.expects(1, place)
     for _ in range(COAST_FRAMES):
         state.coast(1)
     assert not state.expects(1, place)
+
+
+def test_another_input_size_keeps_places_and_another_image_size_does_not():
+    state = StreamState()
+    state.see_with(GEOMETRY)
+    state.trust(1, Box(30, 40, 20, 10), torch.zeros(GEOMETRY.padded))
+    state.see_with(geometry_for((96, 128), 32, 16))
+    assert state.expects(1, Box(30, 40, 20, 10)) and state.prior([1]) is None
+    state.coast(1)
+    assert state.motions[1].coasted == 1
+    state.see_with(geometry_for((90, 128), 32, 16))
+    assert not state.expects(1, Box(30, 40, 20, 10))

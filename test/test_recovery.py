@@ -15,6 +15,7 @@ from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
+from stm_ros.tracking import recovery as recovery_module
 from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.recovery import LEAST_INPUT_SIZE
 from stm_ros.tracking.recovery import Recovery
@@ -159,6 +160,15 @@ def test_memory_that_finds_no_room_waits_and_is_tried_again(tracker, clip, monke
     assert recovery.reductions == ['memory cut from 8 to 2 frames']
     tracker.settle()
     assert stamps(tracker) == [0, 10] and torch.equal(tracker.bank.keys_of([0])[0], held)
+
+
+def test_memory_that_waited_comes_back_small_and_it_is_said(tracker, clip, monkeypatch):
+    waiting = [True, False]
+    monkeypatch.setattr(recovery_module, 'is_waiting', lambda bank: waiting.pop(0))
+    recovery = Recovery(tracker)
+    result = recovery.run(lambda: tracker.step(clip[10][0], stamp_ns=10), 240)
+    assert recovery.reductions == ['memory cut from 8 to 2 frames']
+    assert tracker.bank.layout.slots == 2 and result.targets[0].state == TargetState.TRACKING
 
 
 def test_a_smaller_memory_goes_on_writing(tracker, clip):

@@ -127,6 +127,14 @@ def test_segment_never_changes_memory(clip):
     assert tracker.bank.layout == before and not tracker.notes
 
 
+def test_segment_judges_by_thresholds_alone(clip):
+    tracker = Tracker.from_pretrained(
+        config=TrackerConfig(uncertain_below=0.99, hysteresis=0.0, lost_below=0.1))
+    tracker.add_reference(clip[0][0], clip[0][1])
+    target = tracker.segment(clip[1][0]).targets[0]
+    assert target.state == TargetState.UNCERTAIN and target.area > 0 and target.box is not None
+
+
 def test_a_lost_target_s_attention_is_of_the_whole_frame(clip):
     tracker = make_tracker(lost_below=1.0, uncertain_below=1.0, policy='paper', memorize_every=1)
     tracker.add_reference(clip[0][0], clip[0][1])
@@ -233,7 +241,8 @@ def test_a_mask_in_doubt_counts_only_where_the_target_was_expected():
     ({'policy': 'lru'}, 'fifo'), ({'max_frames': 1}, '2..4096'), ({'input_size': 7}, '32..4096'),
     ({'dtype': 'int8'}, 'bfloat16'), ({'lost_below': 0.9}, 'exceeds'),
     ({'max_targets': 255}, '1..254'), ({'memorize_by': 'luck'}, 'novelty'),
-    ({'max_megabytes': -1}, '0..')])
+    ({'max_megabytes': -1}, '0..'),
+    ({'compile': 'off'}, 'reduce-overhead')])
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         TrackerConfig(**change)

@@ -73,6 +73,9 @@ class Settings:
         if self.memory < 2:
             raise InputError(f'memory is {self.memory}; the plain baseline reads the first and the '
                              'previous frame at least: 2 or more are accepted')
+        if self.compile != 'none':
+            raise InputError(f'compile is {self.compile!r}; the plain baseline is not compiled: '
+                             'none is accepted')
         if self.top_k:
             raise InputError(f'top_k is {self.top_k}; the plain baseline reads all positions: 0 is '
                              'accepted')
@@ -91,7 +94,8 @@ class Settings:
         """One line for people."""
         return (f'{"plain " if self.plain else ""}{self.model}, {self.size_text}, '
                 f'{_counted(self.targets, "target")}, {_counted(self.memory, "memory frame")}, '
-                f'{self.dtype}, {self.device}')
+                f'{self.dtype}, {self.device}'
+                f'{"" if self.compile == "none" else f", compiled ({self.compile})"}')
 
     def changed(self, text: str) -> 'Settings':
         """These settings with those of `text` instead, such as 'dtype=float32,memory=16'.
@@ -106,7 +110,7 @@ class Settings:
             if name == PLAIN and not equals:
                 weights = self.weights if self.model == 'stm' else None
                 changes = {'plain': True, 'model': 'stm', 'dtype': 'float32', 'top_k': 0,
-                           'weights': weights, **changes}
+                           'compile': 'none', 'weights': weights, **changes}
             else:
                 changes[name] = _parsed(name, value)
         if not changes:

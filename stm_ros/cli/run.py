@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from stm_ros.networks.checkpoints import OFFICIAL_WEIGHTS_HELP
+from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import CheckpointError
 from stm_ros.replay.reference import reference_label_map
 from stm_ros.replay.writers import target_entry
@@ -125,8 +126,8 @@ def _check_asked(asked: int | None, label_map: np.ndarray) -> None:
 
 def _choose_weights(path: str | None, model: str | None, strict: bool) -> _Weights:
     """Settle network and weights; absent weights become the shipped stm_lite, with a note."""
-    if path is None:
-        return _Weights(model or 'stm_lite', None, None)
+    if path is None or path in SHIPPED_BY_NAME:
+        return _Weights(model or 'stm_lite', path, None)
     if Path(path).is_file():
         by_suffix = 'stm_lite' if Path(path).suffix == '.safetensors' else 'stm'
         return _Weights(model or by_suffix, path, None)

@@ -22,7 +22,7 @@ ABSENCES = tuple(case for case in CASES
 #: clips of this seed are judged by nobody else
 CLIP_SEED = 1000
 #: thresholds of raw confidence while it means nothing yet: no mask is withheld
-RAW_CONFIG = TrackerConfig(uncertain_below=0.12, lost_below=0.0, hysteresis=0.0,
+RAW_CONFIG = TrackerConfig(uncertain_below=0.0, lost_below=0.0, hysteresis=0.0,
                            memorize_above=0.12)
 
 

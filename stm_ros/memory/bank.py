@@ -187,8 +187,8 @@ class MemoryBank:
             old = self.slots[index]
             assert old is not None
             if old.due and self.policy.keeps_past:
-                old.kind = SlotKind.MEMORY
                 self._keep_core(index)
+                old.kind = SlotKind.MEMORY
                 index = None
         self._store(self._free_index() if index is None else index, frame, SlotKind.RECENT, due)
 
@@ -198,12 +198,12 @@ class MemoryBank:
         if slot.core is None:
             return
         rows, columns = slot.extent.slices_of(slot.core)
-        before = slot.positions
-        for held in (self.keys, self.values):
-            grid = held[:, index, :before].unflatten(1, slot.extent[:2])
-            part = grid[:, rows, columns].flatten(1, 2)
-            # a copy, since both lie in the same memory
-            held[:, index, :part.shape[1]] = part.clone()
+        tensors = self.keys, self.values
+        # copies, since both lie in the same memory; all of them before the first is written
+        parts = [held[:, index, :slot.positions].unflatten(1, slot.extent[:2])[:, rows, columns]
+                 .clone().flatten(1, 2) for held in tensors]
+        for held, part in zip(tensors, parts, strict=True):
+            held[:, index, :part.shape[1]] = part
         slot.extent, slot.core = slot.core, None
 
     def _recent_index(self, stream: str) -> int | None:

@@ -16,6 +16,10 @@ from stm_ros.networks.stm_lite import STMLite
 
 NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite}
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
+#: what ships for stm_lite, by the name that stands for a path
+SHIPPED_BY_NAME = {
+    'research': SHIPPED_WEIGHTS,
+    'permissive': SHIPPED_WEIGHTS.with_name('stm_lite_permissive.safetensors')}
 OFFICIAL_WEIGHTS_HELP = (
     'the official STM weights (CC BY-NC-SA 4.0, by Oh et al.) are linked from '
     'https://github.com/seoungwugoh/STM; download STM_weights.pth yourself')
@@ -31,8 +35,8 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
     """Build a network with its weights, in eval mode, float32.
 
     :param name: 'stm' or 'stm_lite'.
-    :param weights: .safetensors, or .pth as torch.save writes it; None for the shipped weights,
-        which only stm_lite has.
+    :param weights: .safetensors, or .pth as torch.save writes it; for stm_lite also 'research' or
+        'permissive', of the weights that ship, or None for the former.
     :raises CheckpointError: for an unknown name or a file that does not fit.
     """
     if name not in NETWORKS:
@@ -41,6 +45,8 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
         if name != STMLite.name:
             raise CheckpointError(f'no weights ship for {name!r}: {OFFICIAL_WEIGHTS_HELP}')
         weights = SHIPPED_WEIGHTS
+    if name == STMLite.name:
+        weights = SHIPPED_BY_NAME.get(str(weights), weights)
     state, metadata = read_checkpoint(Path(weights))
     network = NETWORKS[name]()
     fill_network(network, state, Path(weights))

@@ -243,13 +243,16 @@ class StmTracker(LifecycleNode):
                                       throttle_duration_sec=_WARN_SECONDS)
             return
         settings = self._settings
+        failure = None
         try:
             outputs.publish(header, image, result, settings['context.period'],
                             settings['context.evidence'])
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
+            failure = error.with_traceback(None)
+        if failure is not None:
             # this frame's further outputs are lost: what they read from moves with memory
             recovery.reduce(min(image.shape[:2]))
-            raise
+            raise failure
         latency = (self.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
         stream.count_answer(latency, time.monotonic() - frame.arrival, stepping)
         recovery.run(tracker.settle)

@@ -40,7 +40,8 @@ PARAMETERS = (
     Parameter('autostart', True, 'configure and activate without being told; set it false where '
               'a lifecycle manager does that'),
     Parameter('model', 'stm_lite', 'the network', choices=tuple(sorted(NETWORKS))),
-    Parameter('weights', '', 'path of the weights; empty for those that ship with stm_lite'),
+    Parameter('weights', '', 'path of the weights, or research or permissive for those '
+              'that ship with stm_lite; empty for research'),
     Parameter('device', 'auto', 'torch device; auto is cuda where there is one, else cpu'),
     Parameter('dtype', _DEFAULTS.dtype, 'precision of the network; auto is the quickest that is '
               'safe on the device', choices=DTYPES),

@@ -38,7 +38,7 @@ class Recovery:
         while True:
             try:
                 if is_waiting(self.tracker.bank):
-                    shrink_memory(self.tracker, _least_slots(self.tracker.bank))
+                    self._cut_memory(_least_slots(self.tracker.bank))
                 return work()
             except torch.OutOfMemoryError as error:
                 # without its traceback, which keeps what the failed call had computed
@@ -58,19 +58,22 @@ class Recovery:
         if slots is None and size is None:
             return False
         if slots is not None and (self._halve_memory_next or size is None):
-            before = tracker.bank.layout.slots
-            shrink_memory(tracker, slots)
-            words = f'memory cut from {before} to {tracker.bank.layout.slots} frames'
+            self._cut_memory(slots)
         else:
             assert size is not None
-            words = f'input size cut to {size} pixels'
             tracker.config = replace(tracker.config, input_size=size)
+            self.reductions.append(f'input size cut to {size} pixels')
         self._halve_memory_next = not self._halve_memory_next
-        self.reductions.append(words)
         gc.collect()
         if tracker.device.type == 'cuda':
             torch.cuda.empty_cache()
         return True
+
+    def _cut_memory(self, slots: int) -> None:
+        before = self.tracker.bank.layout.slots
+        shrink_memory(self.tracker, slots)
+        self.reductions.append(
+            f'memory cut from {before} to {self.tracker.bank.layout.slots} frames')
 
     def _fewer_slots(self) -> int | None:
         bank = self.tracker.bank

@@ -22,6 +22,8 @@ from stm_ros.vision.prepare import Geometry
 
 #: IoU with the expected box below which a mask in doubt is something else
 LEAST_OVERLAP = 0.4
+#: for so many frames after the last trusted one a foretold box is exact enough to compare with
+EXACT_FRAMES = 5
 
 
 @dataclass
@@ -46,10 +48,13 @@ class StreamState:
         return self.states.get(target, TargetState.LOST)
 
     def see_with(self, geometry: Geometry) -> None:
-        """Go on with frames of a geometry; places in frames of another mean nothing."""
-        if self.geometry != geometry:
+        """Go on with frames of a geometry; places in images of another size mean nothing."""
+        if self.geometry is not None and self.geometry.source == geometry.source:
+            if self.geometry != geometry:
+                self.masks.clear()
+        else:
             self.forget_places()
-            self.geometry = geometry
+        self.geometry = geometry
 
     def prior(self, order: Sequence[int]) -> Tensor | None:
         """Where the targets of `order` are likely to be: N×H'×W', zeros where nobody knows."""
@@ -61,13 +66,16 @@ class StreamState:
     def expects(self, target: int, box: Box | None) -> bool:
         """Whether a target is likely to be in `box`, in pixels of the source image.
 
-        What is foretold for more than one frame is not exact: boxes are compared only in the
-        first after a trusted one.
+        Boxes are compared only for a few frames after a trusted one. Where nothing has been seen
+        yet, any place will do.
         """
+        if self.geometry is None:
+            return True
         motion = self.motions.get(target)
         if motion is None or box is None:
             return False
-        return motion.coasted > 0 or iou_of_boxes(box, motion.expected_box) >= LEAST_OVERLAP
+        return (motion.coasted >= EXACT_FRAMES
+                or iou_of_boxes(box, motion.expected_box) >= LEAST_OVERLAP)
 
     def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
         """Where a target is looked for: around its last place, mostly; None for everywhere.
@@ -111,12 +119,12 @@ class StreamState:
     def coast(self, target: int) -> None:
         """Move a target that cannot be trusted on as it went; in the end its place is unknown."""
         motion, mask = self.motions.pop(target, None), self.masks.pop(target, None)
-        if motion is None or mask is None or self.geometry is None:
+        moved = None if motion is None else motion.unseen()
+        if motion is None or moved is None or self.geometry is None:
             return
-        moved = motion.unseen()
-        if moved is not None:
+        self.motions[target] = moved
+        if mask is not None:
             self.masks[target] = shift_mask(mask, motion, self.geometry)
-            self.motions[target] = moved
 
     def forget_places(self) -> None:
         """Drop where the targets were."""

@@ -85,7 +85,10 @@ class Tracker:
 
     def __init__(self, network: SpaceTimeNetwork, config: TrackerConfig | None = None,
                  device: str | torch.device = 'cpu') -> None:
-        """Take over `network`, which moves to `device` and to the configured precision."""
+        """Take over `network`, which moves to `device` and the configured precision, for inference.
+
+        It cannot be trained or loaded into any more.
+        """
         self.config = config or TrackerConfig()
         self.engine = Engine(network, self.config, torch.device(device))
         self.policy = POLICIES[self.config.policy]()
@@ -226,7 +229,9 @@ class Tracker:
         geometry = self._geometry(image)
         if not self.labels:
             return empty_result(stream, stamp_ns, geometry)
-        return self._result(self._look(image, geometry, stream, StreamState()), stream, stamp_ns,
+        # by thresholds alone: nothing is known of where a target was
+        alone = StreamState(states=dict.fromkeys(self.labels, TargetState.TRACKING))
+        return self._result(self._look(image, geometry, stream, alone), stream, stamp_ns,
                             memorized=False)
 
     def _look(self, image: np.ndarray, geometry: Geometry, stream: str, state: StreamState
@@ -393,7 +398,8 @@ class Tracker:
             masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
         descriptor = look.prediction.descriptor
         boxes = {target.id: target.box for target in earned if target.box is not None}
-        keeps_all = self.config.full_look_every == 1 or self.policy.searches_everywhere
+        keeps_all = (self.config.full_look_every == 1 or self.policy.searches_everywhere
+                     or len(boxes) < len(earned))
         core = None if keeps_all else core_of(boxes.values(), look.geometry, self.network.stride,
                                               look.view.window)
         return PendingWrite(

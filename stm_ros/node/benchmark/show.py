@@ -15,6 +15,7 @@ from stm_ros.benchmark.report import machine_text
 from stm_ros.benchmark.report import write_figures
 from stm_ros.benchmark.settings import Settings
 from stm_ros.benchmark.subjects import tracker_config
+from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.node.benchmark.probe import GraphProbe
 from stm_ros.node.demo.client import DemoError
@@ -74,13 +75,17 @@ def _parameters(settings: Settings) -> dict[str, str]:
         raise InputError(f'--graph with --model {settings.model} needs --weights: none ship, and '
                          'the node runs no random ones')
     config = tracker_config(settings)
-    weights = {} if settings.weights is None else {'weights': str(Path(settings.weights).resolve())}
+    weights = {}
+    if settings.weights is not None:
+        is_name = settings.weights in SHIPPED_BY_NAME
+        weights['weights'] = settings.weights if is_name else str(Path(settings.weights).resolve())
     return {
         'model': settings.model, 'device': settings.device, 'dtype': config.dtype,
         'threads': str(settings.threads), 'input_size': str(config.input_size),
         'max_targets': str(config.max_targets), 'memory.max_frames': str(config.max_frames),
         'memory.policy': config.policy, 'memory.memorize_every': str(config.memorize_every),
         'memory.top_k': str(config.top_k), 'compile': config.compile,
+        'search.full_look_every': str(config.full_look_every),
         'diagnostics_period': str(_DIAGNOSTICS_PERIOD),
         **weights, **_RELIABLE}
 
