@@ -126,3 +126,12 @@ def test_the_average_of_weights_lies_between_them(tmp_path, capsys):
     assert metadata == {'network': 'stm_lite', 'format': '1'}
     assert main(command) != 0 and '--out' in capsys.readouterr().err
     assert main(['weights', 'check', *map(str, paths), '--model', 'stm_lite']) != 0
+
+
+@pytest.mark.parametrize(('name', 'licence'), [('research', 'CC-BY-NC-4.0'),
+                                               ('permissive', 'CC-BY-4.0')])
+def test_shipped_weights_are_known_by_name_and_say_their_licence(name, licence):
+    network = load_network('stm_lite', name)
+    assert network.metadata['licence'] == licence and 'calibration' in network.metadata
+    others = {'research': 'permissive', 'permissive': 'research'}
+    assert fingerprint(network) != fingerprint(load_network('stm_lite', others[name]))
