@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.prepare import Geometry
 
 #: frames for which a place is foretold without a trusted mask
@@ -21,28 +22,32 @@ class Motion:
     """A target's last trusted box in pixels of the source image, and how it moves.
 
     velocity: x, y in pixels a frame, an average that forgets. coasted: frames since the box.
+    steadiness: IoU of trusted boxes with what was foretold of them, an average that forgets.
     """
 
     box: Box
     velocity: tuple[float, float] = (0.0, 0.0)
     coasted: int = 0
+    steadiness: float = 0.0
 
     def seen(self, box: Box) -> 'Motion':
         """The motion after one more frame in which the target's box can be trusted."""
         if self.coasted:
-            return Motion(box, self.velocity)
+            return Motion(box, self.velocity, steadiness=self.steadiness)
         old, new = _center(self.box), _center(box)
         limit = _MOST_OF_BOX * max(box.width, box.height)
         velocity = [
             (1 - _NEW_SHARE) * before + _NEW_SHARE * min(limit, max(-limit, after - at))
             for before, at, after in zip(self.velocity, old, new, strict=True)]
-        return Motion(box, (velocity[0], velocity[1]))
+        steadiness = ((1 - _NEW_SHARE) * self.steadiness
+                      + _NEW_SHARE * iou_of_boxes(box, self.expected_box))
+        return Motion(box, (velocity[0], velocity[1]), steadiness=steadiness)
 
     def unseen(self) -> 'Motion | None':
         """The motion after a frame that cannot be trusted; None where too many have gone by."""
         if self.coasted >= COAST_FRAMES:
             return None
-        return Motion(self.expected_box, self.velocity, self.coasted + 1)
+        return Motion(self.expected_box, self.velocity, self.coasted + 1, self.steadiness)
 
     @property
     def expected_box(self) -> Box:

@@ -88,7 +88,8 @@ def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         None if geometry is None else Geometry(**{k: tuple(v) for k, v in geometry.items()}),
         {target: tensors[f'place.{row["index"]}.{target}'].to(device)
          for target in row['places']},
-        {int(target): Motion(Box(**motion['box']), tuple(motion['velocity']), motion['coasted'])
+        {int(target): Motion(Box(**motion['box']), tuple(motion['velocity']), motion['coasted'],
+                             motion['steadiness'])
          for target, motion in row['motions'].items()},
         {int(target): TargetState(value) for target, value in row['states'].items()},
         set(row['everywhere']))

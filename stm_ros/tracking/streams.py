@@ -24,6 +24,8 @@ from stm_ros.vision.prepare import Geometry
 LEAST_OVERLAP = 0.4
 #: for so many frames after the last trusted one a foretold box is exact enough to compare with
 EXACT_FRAMES = 5
+#: steadiness of a motion from which a box elsewhere is no motion
+STEADY = 0.8
 
 
 @dataclass
@@ -66,15 +68,15 @@ class StreamState:
     def expects(self, target: int, box: Box | None) -> bool:
         """Whether a target is likely to be in `box`, in pixels of the source image.
 
-        Boxes are compared only for a few frames after a trusted one. Where nothing has been seen
-        yet, any place will do.
+        Boxes are compared only for a few frames after a trusted one, and where the target used
+        to be where it was expected. Where nothing has been seen yet, any place will do.
         """
         if self.geometry is None:
             return True
         motion = self.motions.get(target)
         if motion is None or box is None:
             return False
-        return (motion.coasted >= EXACT_FRAMES
+        return (motion.coasted >= EXACT_FRAMES or motion.steadiness < STEADY
                 or iou_of_boxes(box, motion.expected_box) >= LEAST_OVERLAP)
 
     def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
