@@ -37,6 +37,7 @@ def test_time_per_frame_and_memory_stay_flat(start_node, client, clip):
     print(f'\n{len(seconds)} frames: median {1000 * early:.1f} ms in the first quarter, '
           f'{1000 * late:.1f} ms in the last (ratio {late / early:.3f}); resident memory '
           f'{megabytes[WARM_UP_FRAMES]:.0f} MB after {WARM_UP_FRAMES} frames, '
-          f'{megabytes[-1]:.0f} MB at the end ({100 * grown:+.1f} %)')
+          f'{megabytes[-1]:.0f} MB at the end ({100 * grown:+.1f} %); on the way '
+          f'{", ".join(f"{value:.1f}" for value in megabytes[WARM_UP_FRAMES::1000])} MB')
     assert grown < 0.02
     assert late < 1.25 * early
