@@ -103,14 +103,14 @@ class Client(Node):
 
     def call(self, kind: type, service: str, **fields):
         """Call a service with a request of these fields; its response."""
-        if service not in self._service_clients:
-            client = self.create_client(kind, service)
-            self._service_clients[service] = client
-            self.wait_until(client.service_is_ready, f'service {service}')
-            # DDS drops an answer for whose reader the server has not heard of yet
-            time.sleep(_ACQUAINTANCE)
+        is_new = service not in self._service_clients
+        if is_new:
+            self._service_clients[service] = self.create_client(kind, service)
         client = self._service_clients[service]
         self.wait_until(client.service_is_ready, f'service {service}')
+        if is_new:
+            # DDS drops an answer for whose reader the server has not heard of yet
+            time.sleep(_ACQUAINTANCE)
         future = client.call_async(kind.Request(**fields))
         self.wait_until(future.done, f'an answer of {service}')
         return future.result()
