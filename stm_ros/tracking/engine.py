@@ -36,6 +36,8 @@ from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import prepare_image
 from stm_ros.vision.prepare import restore_logits
 
+#: of what the references support of a target's mask on average, the share that makes a double
+LIKE_ENOUGH = 0.6
 #: the logit of a target outside of the region that it is looked for in
 NOWHERE = -12.0
 
@@ -52,7 +54,8 @@ class Sight:
     channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×2×S, the
     attention on each slot of the target's pixels, and of all positions alike. confidence: N, not
     calibrated. support: N, share of each mask that the references alone would give as well.
-    is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors.
+    is_finite: 1. descriptor: Ck, see stm_ros.memory.descriptors. alike: N×H'/4×W'/4 uint8, 1 where
+    something looks like a target's references, wherever it is.
     """
 
     logits: Tensor
@@ -63,6 +66,7 @@ class Sight:
     support: Tensor
     is_finite: Tensor
     descriptor: Tensor
+    alike: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Prediction:
     mass: np.ndarray
     confidence: list[float]
     descriptor: np.ndarray
+    alike: np.ndarray
 
 
 class Engine:
@@ -145,14 +150,14 @@ class Engine:
         :raises NetworkOutputError: where the output is not finite.
         """
         sight = self.look(view, geometry, bank, indices, prior, regions)
-        finite, confidence, support, mass, descriptor, channels = _fetch(
+        finite, confidence, support, mass, descriptor, channels, alike = _fetch(
             [sight.is_finite, sight.confidence, sight.support, sight.mass, sight.descriptor,
-             sight.channels])
+             sight.channels, sight.alike])
         if not finite.all():
             raise NetworkOutputError('the network returned numbers that are not finite')
         believed = [self._calibrated(float(c)) for c in confidence * support]
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          believed, descriptor.astype(np.float32))
+                          believed, descriptor.astype(np.float32), alike)
 
     def look(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:
@@ -170,8 +175,10 @@ class Engine:
         seen = [self._search(search, view, bank, indices, hint) for search in searches]
         places = [place for search in searches for place in search.places]
         small = view.query.key.new_full((targets, 4 * grid[0], 4 * grid[1]), NOWHERE)
+        alike = torch.zeros_like(small, dtype=torch.uint8)
         for search, finding in zip(searches, seen, strict=True):
             search.put(small, finding.logits, 4)
+            search.put(alike, finding.alike.to(torch.uint8), 4)
         logits = aggregate(probabilities_of(small, size), network.minimum_channels)
         soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
         logits = logits[:targets + 1]
@@ -184,7 +191,7 @@ class Engine:
         return Sight(logits, soft_masks, strongest_channel(restore_logits(logits, geometry)),
                      _in_order(places, mass), confidence, support,
                      _all_finite(small, confidence * support)[None],
-                     descriptor_of(view.query.key, view.cut(cells)))
+                     descriptor_of(view.query.key, view.cut(cells)), alike)
 
     def describe(self, view: View, masks: Tensor) -> np.ndarray:
         """What the targets of masks N×H'×W' look like: Ck float32."""
@@ -220,21 +227,29 @@ class Engine:
         decoded = Decoded(both.logits[:count], both.features[:count])
         assessed = network.assess(decoded, reading.peak.unflatten(1, search.shape))
         if reading.anchored is None:
-            return _Finding(reading, decoded.logits, assessed, decoded.logits.new_ones(count))
+            return _Finding(reading, decoded.logits, decoded.logits > 0, assessed,
+                            decoded.logits.new_ones(count))
         mine, theirs = torch.sigmoid(both.logits.float()).split(count)
         support = (mine * theirs).sum((1, 2)) / mine.sum((1, 2)).clamp(min=1e-3)
         logits = torch.lerp(both.logits[:count], both.logits[count:], self.reference_share)
-        return _Finding(reading, logits, assessed, support)
+        # the double that stands beside a target in its reference is half as much like it
+        least = (LIKE_ENOUGH * support).clamp(0.25, 0.5)[:, None, None]
+        alike = (logits > 0) | (theirs > least)
+        return _Finding(reading, logits, alike, assessed, support)
 
     def _calibrated(self, confidence: float) -> float:
         return confidence if self.calibration is None else self.calibration(confidence)
 
 
 class _Finding(NamedTuple):
-    """What a search gives for its N targets: logits N×4h×4w, assessed: N, where there is a head."""
+    """What a search gives for its N targets, logits N×4h×4w, assessed: N, where there is a head.
+
+    alike: N×4h×4w bool, see Sight.
+    """
 
     reading: Reading
     logits: Tensor
+    alike: Tensor
     assessed: Tensor | None
     support: Tensor
 

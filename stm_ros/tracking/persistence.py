@@ -20,6 +20,7 @@ from stm_ros.memory.bank_state import needs_of
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.memory.snapshot import read_snapshot
 from stm_ros.memory.snapshot import write_snapshot
+from stm_ros.tracking.look_alikes import LookAlike
 from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetState
@@ -52,7 +53,9 @@ def save_tracker(tracker: Tracker, path: Path) -> None:
             'places': sorted(state.masks),
             'motions': {str(target): asdict(motion) for target, motion in state.motions.items()},
             'states': {str(target): int(value) for target, value in state.states.items()},
-            'everywhere': sorted(state.everywhere)}
+            'everywhere': sorted(state.everywhere),
+            'look_alikes': {str(target): [asdict(each) for each in look_alikes]
+                            for target, look_alikes in state.look_alikes.items()}}
     write_snapshot(path, tensors, {
         'network': tracker.network.name, 'fingerprint': tracker.engine.fingerprint,
         'labels': {str(target): label for target, label in tracker.labels.items()},
@@ -88,8 +91,13 @@ def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         None if geometry is None else Geometry(**{k: tuple(v) for k, v in geometry.items()}),
         {target: tensors[f'place.{row["index"]}.{target}'].to(device)
          for target in row['places']},
-        {int(target): Motion(Box(**motion['box']), tuple(motion['velocity']), motion['coasted'],
-                             motion['steadiness'])
-         for target, motion in row['motions'].items()},
+        {int(target): _motion(motion) for target, motion in row['motions'].items()},
         {int(target): TargetState(value) for target, value in row['states'].items()},
-        set(row['everywhere']))
+        set(row['everywhere']),
+        {int(target): tuple(LookAlike(_motion(each['motion']), each['together'])
+                            for each in look_alikes)
+         for target, look_alikes in row['look_alikes'].items()})
+
+
+def _motion(row: dict[str, Any]) -> Motion:
+    return Motion(Box(**row['box']), tuple(row['velocity']), row['coasted'], row['steadiness'])

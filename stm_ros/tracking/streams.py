@@ -5,10 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from stm_ros.tracking.config import TrackerConfig
+from stm_ros.tracking.look_alikes import EXACT_FRAMES
+from stm_ros.tracking.look_alikes import LEAST_OVERLAP
+from stm_ros.tracking.look_alikes import SURE_FRAMES
+from stm_ros.tracking.look_alikes import Cells
+from stm_ros.tracking.look_alikes import LookAlike
+from stm_ros.tracking.look_alikes import completed
+from stm_ros.tracking.look_alikes import part
 from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.motion import shift_mask
 from stm_ros.tracking.regions import Region
@@ -17,13 +25,12 @@ from stm_ros.tracking.regions import region_around
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import box_around
 from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.prepare import Geometry
 
-#: IoU with the expected box below which a mask in doubt is something else
-LEAST_OVERLAP = 0.4
-#: for so many frames after the last trusted one a foretold box is exact enough to compare with
-EXACT_FRAMES = 5
+#: IoU with the expected box from which a mask in doubt is the target, if its double is elsewhere
+SAME_PLACE = 0.6
 #: steadiness of a motion from which a box elsewhere is no motion
 STEADY = 0.8
 
@@ -34,7 +41,8 @@ class StreamState:
 
     frames: steps and references so far, the schedule's clock. masks: by target id H'×W' soft
     masks, of the size that `geometry` says: where each target was, or is likely to be by its
-    motion. everywhere: targets whose next place may be any.
+    motion. everywhere: targets whose next place may be any. look_alikes: by target id, other
+    things that look like it.
     """
 
     frames: int = 0
@@ -44,6 +52,7 @@ class StreamState:
     motions: dict[int, Motion] = field(default_factory=dict)
     states: dict[int, TargetState] = field(default_factory=dict)
     everywhere: set[int] = field(default_factory=set)
+    look_alikes: dict[int, tuple[LookAlike, ...]] = field(default_factory=dict)
 
     def state_of(self, target: int) -> TargetState:
         """The target's state; one never seen on this stream is LOST, and looked for."""
@@ -79,6 +88,21 @@ class StreamState:
         return (motion.coasted >= EXACT_FRAMES or motion.steadiness < STEADY
                 or iou_of_boxes(box, motion.expected_box) >= LEAST_OVERLAP)
 
+    def tell_apart(self, target: int, mask: np.ndarray, alike: np.ndarray
+                   ) -> tuple[np.ndarray, float]:
+        """What of a mask H×W bool is the target's and no look-alike's, which are followed.
+
+        :param alike: H'/4×W'/4 bool, all that looks like the target's references.
+        :return: the mask, and the share in [0, 1] of the target's place that a look-alike shares.
+        """
+        if self.geometry is None:
+            return mask, 0.0
+        cells = Cells.of_input(self.geometry, 4)
+        own, look_alikes, shared = part(mask, alike, cells, self.motions.get(target),
+                                        self.look_alikes.get(target, ()))
+        self.look_alikes[target] = look_alikes
+        return own, shared
+
     def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
         """Where a target is looked for: around its last place, mostly; None for everywhere.
 
@@ -91,8 +115,9 @@ class StreamState:
                 or self.state_of(target) == TargetState.LOST
                 or self.frames % config.full_look_every == 0):
             return None
-        return region_around(motion.expected_box, self.geometry, stride, config.region_margin,
-                             motion.coasted)
+        box = box_around([motion.expected_box, *(
+            each.motion.expected_box for each in self.look_alikes.get(target, ()))])
+        return region_around(box, self.geometry, stride, config.region_margin, motion.coasted)
 
     def remember(self, targets: Sequence[TargetResult], masks: dict[int, Tensor],
                  regions: dict[int, Region | None], stride: int) -> None:
@@ -107,14 +132,31 @@ class StreamState:
             if target.box is not None and (region := regions[target.id]) is not None
             and reaches_out(target.box, region, geometry, stride)}
         for target in targets:
-            if target.state == TargetState.TRACKING and target.box is not None:
+            if target.box is not None and (target.state == TargetState.TRACKING
+                                           or self.is_only_confused(target.id, target.box)):
                 self.trust(target.id, target.box, masks[target.id])
             else:
+                if target.state == TargetState.UNCERTAIN and self._was_seen(target.id):
+                    # there may be a double of it, which would explain the doubt
+                    self.everywhere.add(target.id)
                 self.coast(target.id)
+
+    def _was_seen(self, target: int) -> bool:
+        motion = self.motions.get(target)
+        return motion is not None and motion.coasted == 0
+
+    def is_only_confused(self, target: int, box: Box) -> bool:
+        """Whether a target in doubt is where it was expected, and its double is elsewhere."""
+        motion, look_alikes = self.motions.get(target), self.look_alikes.get(target, ())
+        return (motion is not None and bool(look_alikes)
+                and iou_of_boxes(box, motion.expected_box) >= SAME_PLACE
+                and not any(iou_of_boxes(box, each.motion.box) for each in look_alikes))
 
     def trust(self, target: int, box: Box, mask: Tensor) -> None:
         """Remember where a target is."""
         motion = self.motions.get(target)
+        if motion is not None and self.look_alikes.get(target):
+            box = completed(box, motion.expected_box)
         self.motions[target] = Motion(box) if motion is None else motion.seen(box)
         self.masks[target] = mask
 
@@ -123,6 +165,9 @@ class StreamState:
         motion, mask = self.motions.pop(target, None), self.masks.pop(target, None)
         moved = None if motion is None else motion.unseen()
         if motion is None or moved is None or self.geometry is None:
+            # now it may be anywhere, and be what was taken for its double by mistake
+            self.look_alikes[target] = tuple(
+                each for each in self.look_alikes.get(target, ()) if each.together >= SURE_FRAMES)
             return
         self.motions[target] = moved
         if mask is not None:
@@ -133,12 +178,14 @@ class StreamState:
         self.everywhere.clear()
         self.masks.clear()
         self.motions.clear()
+        self.look_alikes.clear()
 
     def forget_target(self, target: int) -> None:
         """Drop what is known of a target."""
         self.everywhere.discard(target)
         self.masks.pop(target, None)
         self.motions.pop(target, None)
+        self.look_alikes.pop(target, None)
         self.states.pop(target, None)
 
     def forget_past(self) -> None:

@@ -49,3 +49,8 @@ def next_state(state: TargetState, confidence: float, area: int, in_place: bool,
     if not area or state == TargetState.LOST or not in_place or confidence < config.lost_below:
         return TargetState.LOST
     return TargetState.UNCERTAIN
+
+
+def doubtful(state: TargetState, area: int) -> TargetState:
+    """The state after a frame in which nobody can say which of two things the target is."""
+    return TargetState.UNCERTAIN if area and state != TargetState.LOST else TargetState.LOST

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Collection
 from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
 from stm_ros.tracking.engine import Prediction
+from stm_ros.tracking.look_alikes import MOST_SHARED
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
 from stm_ros.tracking.regions import Region
@@ -33,6 +35,7 @@ from stm_ros.tracking.sizing import planned_layout
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
+from stm_ros.tracking.targets import doubtful
 from stm_ros.tracking.targets import next_state
 from stm_ros.tracking.writing import PendingWrite
 from stm_ros.tracking.writing import stays
@@ -245,7 +248,10 @@ class Tracker:
         view = self.engine.encode(image, geometry, regions)
         prediction = self.engine.predict(view, geometry, self.bank, indices,
                                          state.prior(order), regions)
-        label_map, targets = self._assess(state, order, prediction)
+        label_map, targets, others = self._assess(state, order, prediction)
+        if others.any():
+            taken = prepare_masks(others, order, geometry, self.device, self.engine.score_dtype)
+            prediction = replace(prediction, soft_masks=prediction.soft_masks * (1 - taken))
         return _Look(image, view, geometry, order, indices, regions, prediction, label_map,
                      targets)
 
@@ -367,24 +373,38 @@ class Tracker:
         return stamp
 
     def _assess(self, state: StreamState, order: list[int], prediction: Prediction
-                ) -> tuple[np.ndarray, tuple[TargetResult, ...]]:
-        """Label map and per-target results; lost targets are taken out of the label map."""
+                ) -> tuple[np.ndarray, tuple[TargetResult, ...], np.ndarray]:
+        """Label map, per-target results, and a label map of what belongs to their look-alikes.
+
+        Lost targets are taken out of the label map.
+        """
         label_map = np.array([0, *order], np.uint8)[prediction.channels]
+        others = np.zeros_like(label_map)
         results = []
-        for target, confidence in sorted(zip(order, prediction.confidence, strict=True)):
-            mask = label_map == target
+        for target, confidence, alike in sorted(
+                zip(order, prediction.confidence, prediction.alike, strict=True),
+                key=lambda each: each[0]):
+            found = label_map == target
+            mask, shared = state.tell_apart(target, found, alike.astype(bool))
+            if mask is not found:
+                label_map[found] = np.where(mask[found], target, 0)
+                others[found] = np.where(mask[found], 0, target)
             area = int(np.count_nonzero(mask))
             box = box_of_mask(mask)
-            confidence = confidence if area else 0.0
-            after = next_state(state.state_of(target), confidence, area,
-                               state.expects(target, box), self.config)
+            # where two have met, so much of what is seen may be the other
+            confidence = confidence * (1 - shared) if area else 0.0
+            after = (next_state(state.state_of(target), confidence, area,
+                                state.expects(target, box), self.config)
+                     if shared <= MOST_SHARED else doubtful(state.state_of(target), area))
+            if after == TargetState.LOST and box and state.is_only_confused(target, box):
+                after = doubtful(state.state_of(target), area)
             state.states[target] = after
             if after == TargetState.LOST:
                 label_map[mask] = 0
                 box, area = None, 0
             results.append(TargetResult(target, self.labels[target], after, confidence,
                                         self.engine.calibration is not None, box, area))
-        return label_map, tuple(results)
+        return label_map, tuple(results), others
 
     def _plan_write(self, look: _Look, state: StreamState, stream: str,
                     stamp: int) -> PendingWrite | None:
@@ -406,4 +426,4 @@ class Tracker:
             look.view, look.image, masks, look.order, frozenset(target.id for target in earned),
             boxes, stream, stamp, float(np.mean([target.confidence for target in earned])),
             stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor,
-            core)
+            core, any(state.look_alikes.values()))

@@ -27,7 +27,8 @@ class PendingWrite:
     """A frame that has been answered and is still to be memorised.
 
     image: H×W×3 uint8 RGB. masks: N×H'×W' for `targets`, of which `readable` may be read later.
-    core: what is kept when the frame is no longer the newest, None for all.
+    core: what is kept when the frame is no longer the newest, None for all; core_only: at once, so
+    that what surrounds the targets, and looks like them, is never read.
     """
 
     view: View
@@ -42,6 +43,7 @@ class PendingWrite:
     due: bool
     descriptor: np.ndarray
     core: Region | None = None
+    core_only: bool = False
 
     def encode(self, engine: Engine, evidence_size: int, source: ReferenceSource | None = None
                ) -> NewFrame:
@@ -51,9 +53,13 @@ class PendingWrite:
                  for target, box in self.boxes.items()}
         view = self.view
         core = None if self.core is None else view.extent_of(self.core)
-        return NewFrame(memory.key, memory.value, view.extent_of(view.window), self.targets,
-                        self.readable, self.stream, self.stamp_ns, self.confidence, crops,
-                        self.descriptor, source, core)
+        key, value, extent = memory.key, memory.value, view.extent_of(view.window)
+        if self.core is not None and core is not None and self.core_only:
+            rows, columns = self.core.within(view.window).slices(1)
+            key, value = key[:, :, rows, columns], value[:, :, rows, columns]
+            extent, core = core, None
+        return NewFrame(key, value, extent, self.targets, self.readable, self.stream,
+                        self.stamp_ns, self.confidence, crops, self.descriptor, source, core)
 
 
 def worth_remembering(targets: Sequence[TargetResult], bank: MemoryBank, config: TrackerConfig

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Axis-aligned boxes in pixel edges."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,14 @@ def box_of_mask(mask: np.ndarray) -> Box | None:
     top, bottom = int(rows[0]), int(rows[-1])
     left, right = int(columns[0]), int(columns[-1])
     return Box(float(left), float(top), float(right - left + 1), float(bottom - top + 1))
+
+
+def box_around(boxes: Sequence[Box]) -> Box:
+    """The tightest box around one or more boxes."""
+    left, top = min(box.x_min for box in boxes), min(box.y_min for box in boxes)
+    right = max(box.x_min + box.width for box in boxes)
+    bottom = max(box.y_min + box.height for box in boxes)
+    return Box(left, top, right - left, bottom - top)
 
 
 def iou_of_boxes(one: Box, other: Box) -> float:

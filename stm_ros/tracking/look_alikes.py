@@ -1,0 +1,243 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What looks like a target and is another thing: appearance ties, place decides.
+
+Memory compares what things look like, so that the copy of a target is found with it. Where a
+target is known to be in one place, what is found elsewhere at the same time is something else; it
+is followed by its place, and what is found there later is not the target's either. Where the
+two meet, nobody can tell them apart by looks: both go on as they went until they part.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from stm_ros.tracking.motion import Motion
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import box_around
+from stm_ros.vision.boxes import box_of_mask
+from stm_ros.vision.boxes import iou_of_boxes
+from stm_ros.vision.prepare import Geometry
+
+#: share of the largest connected part's pixels under which another part is a speck
+SPECK_SHARE = 0.1
+#: of a target that are followed, the largest first
+MOST_LOOK_ALIKES = 4
+#: share of the target's pixels that something has at least to be taken for its double
+LEAST_SHARE = 0.25
+#: for so many frames after the last trusted one a foretold box is exact enough to compare with
+EXACT_FRAMES = 5
+#: IoU of what is found with the box that was expected, from which it is the same thing
+LEAST_OVERLAP = 0.4
+#: share of the target's expected box that a look-alike's may hide before they count as met
+MOST_SHARED = 0.1
+#: by which the sides of something change in a frame at most, where its double may be in the way
+MOST_SHRINKING = 0.02
+MOST_GROWTH = 0.1
+#: frames in which both were seen, from which it is certain that there are two
+SURE_FRAMES = 10
+#: distance from a box's middle, in half sides, up to which what is found there may belong to it
+_REACH = 1.3
+#: up to which it may belong to a look-alike that has moved
+_FAR = 2.0
+
+
+@dataclass(frozen=True)
+class LookAlike:
+    """Something that looks like a target: its motion, and frames in which both were seen."""
+
+    motion: Motion
+    together: int = 0
+
+
+class Parting(NamedTuple):
+    """What of a mask is the target's: H×W bool, and its look-alikes after this frame.
+
+    shared: of the target's expected box, the share that the nearest look-alike's covers, in [0, 1].
+    """
+
+    own: np.ndarray
+    look_alikes: tuple[LookAlike, ...]
+    shared: float
+
+
+class Cells:
+    """A grid of cells over an image, one for each pixel or coarser, and distances on it."""
+
+    def __init__(self, columns: np.ndarray, rows: np.ndarray) -> None:
+        """Prepare a grid with cells' middles at `columns` and `rows`, in pixels of the image."""
+        self.columns = columns.astype(np.float32)
+        self.rows = rows.astype(np.float32)
+
+    @classmethod
+    def of_image(cls, height: int, width: int) -> 'Cells':
+        """The pixels themselves."""
+        return cls(np.arange(width) + 0.5, np.arange(height) + 0.5)
+
+    @classmethod
+    def of_input(cls, geometry: Geometry, size: int) -> 'Cells':
+        """Cells of size×size pixels of the network's padded input."""
+        rows, columns = (
+            ((np.arange(padded // size) + 0.5) * size - offset) * source / resized
+            for padded, offset, source, resized in zip(
+                geometry.padded, geometry.offset, geometry.source, geometry.resized, strict=True))
+        return cls(columns, rows)
+
+    def distance(self, box: Box) -> np.ndarray:
+        """H×W: from a box's middle, in half sides, along the worse axis; 1 on its edge."""
+        across = np.abs(self.columns - (box.x_min + box.width / 2)) / (box.width / 2)
+        down = np.abs(self.rows - (box.y_min + box.height / 2)) / (box.height / 2)
+        return np.maximum(across[None], down[:, None])
+
+    def box_of(self, found: np.ndarray) -> Box | None:
+        """The box around the true ones of the cells, H×W bool, without specks; None without any."""
+        _, parts = self.components(found)
+        least = SPECK_SHARE * max((count for _, count, _ in parts), default=0)
+        boxes = [box for _, count, box in parts if count >= least]
+        return box_around(boxes) if boxes else None
+
+    def _in_image(self, inner: Box) -> Box:
+        width = self.columns[1] - self.columns[0]
+        height = self.rows[1] - self.rows[0]
+        return Box(float(self.columns[int(inner.x_min)] - width / 2),
+                   float(self.rows[int(inner.y_min)] - height / 2),
+                   float(inner.width * width), float(inner.height * height))
+
+    def components(self, found: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, Box]]]:
+        """Number the connected parts of H×W bool; each one's number, cells and box."""
+        count, numbers, table, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+        parts = [(index, int(row[cv2.CC_STAT_AREA]), self._in_image(Box(*map(float, row[:4]))))
+                 for index, row in enumerate(table) if index]
+        return numbers, parts
+
+
+def part(mask: np.ndarray, alike: np.ndarray, cells: Cells, motion: Motion | None,
+         known: Sequence[LookAlike]) -> Parting:
+    """Take what is a look-alike's out of a mask H×W bool of the target.
+
+    :param alike: h×w bool, on `cells`: all that looks like the target's references.
+    :param motion: the target's, None where nobody knows its place.
+    :param known: its look-alikes until now.
+    """
+    expected = None if motion is None else motion.expected_box
+    boxes = [each.motion.expected_box for each in known]
+    shared = max((_covered(expected, box) for box in boxes), default=0.0) if expected else 0.0
+    met = shared > MOST_SHARED
+    own = mask
+    if known:
+        own = _own(mask, expected, boxes)
+        theirs = _divide(alike, cells, expected, boxes)
+        moved = [_follow(each, cells.box_of(found), met, bool(own.any()))
+                 for each, found in zip(known, theirs, strict=True)]
+        known = [each for each in moved if each is not None]
+    if expected is not None and motion is not None and motion.coasted <= EXACT_FRAMES and not met:
+        new = _discover(alike, cells, expected, boxes)
+        if new and _is_in_place(own, expected):
+            own = _own(own, expected, [*boxes, *(each.motion.box for each in new)])
+            known = [*known, *new]
+    return Parting(own, tuple(known[:MOST_LOOK_ALIKES]), shared)
+
+
+def _own(mask: np.ndarray, expected: Box | None, others: Sequence[Box]) -> np.ndarray:
+    """What of a mask H×W bool is nearer to where the target is expected than to the others."""
+    box = box_of_mask(mask)
+    if box is None:
+        return mask
+    cells = Cells.of_image(*mask.shape)
+    distances = np.stack([cells.distance(other) for other in others]).min(axis=0)
+    if expected is None:
+        return mask & (distances > _REACH)
+    to_target = cells.distance(expected)
+    return _near_parts(mask & ((to_target <= distances) | (to_target <= 1)), expected)
+
+
+def _near_parts(mask: np.ndarray, expected: Box) -> np.ndarray:
+    """The parts of a mask H×W bool, without specks, that come near where the target is expected."""
+    numbers, parts = Cells.of_image(*mask.shape).components(mask)
+    near = [count for _, count, place in parts if _is_near(place, expected)]
+    least = SPECK_SHARE * max(near, default=0)
+    away = [number for number, count, place in parts
+            if count < least or not _is_near(place, expected)]
+    return mask & ~np.isin(numbers, away) if away else mask
+
+
+def _is_in_place(mask: np.ndarray, expected: Box) -> bool:
+    """Whether the target, a mask H×W bool and perhaps more, is where it was expected."""
+    box = box_of_mask(_near_parts(mask, expected))
+    return box is not None and iou_of_boxes(box, expected) >= LEAST_OVERLAP
+
+
+def _divide(alike: np.ndarray, cells: Cells, expected: Box | None, others: Sequence[Box]
+            ) -> list[np.ndarray]:
+    """What of `alike` is whose: each one's is what is in its box, or nearest to it."""
+    distances = np.stack([cells.distance(box) for box in others])
+    nearest = distances.argmin(axis=0)
+    is_own = False if expected is None else cells.distance(expected) <= distances.min(axis=0)
+    return [alike & (nearest == index) & (distance <= _FAR) & ((distance <= 1) | ~is_own)
+            for index, distance in enumerate(distances)]
+
+
+def _follow(known: LookAlike, box: Box | None, met: bool, target_seen: bool
+            ) -> LookAlike | None:
+    """A look-alike after a frame; None where it has not been seen for too long."""
+    if met or box is None or iou_of_boxes(box, known.motion.expected_box) < LEAST_OVERLAP:
+        moved = known.motion.unseen()
+        return None if moved is None else LookAlike(moved, known.together)
+    whole = completed(box, known.motion.expected_box)
+    return LookAlike(known.motion.seen(whole), known.together + target_seen)
+
+
+def completed(seen: Box, expected: Box) -> Box:
+    """The box of something of which perhaps a part was seen: hardly another size than expected,
+    and no farther from where it was expected than what was seen of it demands."""
+    x_min, width = _completed(seen.x_min, seen.width, expected.x_min, expected.width)
+    y_min, height = _completed(seen.y_min, seen.height, expected.y_min, expected.height)
+    return Box(x_min, y_min, width, height)
+
+
+def _completed(seen: float, seen_extent: float, expected: float, extent: float
+               ) -> tuple[float, float]:
+    """Start and extent along one axis."""
+    extent = min(max(seen_extent, (1 - MOST_SHRINKING) * extent), (1 + MOST_GROWTH) * extent)
+    first, last = sorted((seen, seen + seen_extent - extent))
+    return min(max(expected, first), last), extent
+
+
+def _discover(alike: np.ndarray, cells: Cells, expected: Box, others: Sequence[Box]
+              ) -> list[LookAlike]:
+    """What looks like the target and is apart from it, and from what is known."""
+    box = cells.box_of(alike)
+    if box is None or _is_all_near(box, expected):
+        return []
+    numbers, parts = cells.components(alike)
+    near = [cell_count for _, cell_count, place in parts if _is_near(place, expected)]
+    away = sorted(((cell_count, place) for _, cell_count, place in parts
+                   if not any(_is_near(place, other) for other in (expected, *others))),
+                  key=lambda each: -each[0])
+    return [LookAlike(Motion(place), 1) for cell_count, place in away
+            if near and cell_count >= LEAST_SHARE * max(near)]
+
+
+def _is_near(box: Box, place: Box) -> bool:
+    """Whether a box comes within reach of a place."""
+    return _covered(box, _enlarged(place)) > 0
+
+
+def _is_all_near(box: Box, place: Box) -> bool:
+    """Whether a box lies within reach of a place."""
+    return _covered(box, _enlarged(place)) >= 1
+
+
+def _enlarged(box: Box) -> Box:
+    more = _REACH - 1
+    return Box(box.x_min - more / 2 * box.width, box.y_min - more / 2 * box.height,
+               _REACH * box.width, _REACH * box.height)
+
+
+def _covered(one: Box, other: Box) -> float:
+    """The share of one box that lies in the other."""
+    width = min(one.x_min + one.width, other.x_min + other.width) - max(one.x_min, other.x_min)
+    height = min(one.y_min + one.height, other.y_min + other.height) - max(one.y_min, other.y_min)
+    return max(0.0, width) * max(0.0, height) / (one.width * one.height)
