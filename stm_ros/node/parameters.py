@@ -90,6 +90,9 @@ PARAMETERS = (
     Parameter('search.region_margin', _DEFAULTS.region_margin, 'how far around, as a share of '
               'the box on each side, at least 48 pixels of the input; more for targets in doubt',
               fixed=False, low=0.0, high=100.0),
+    Parameter('search.follow_look_alikes', _DEFAULTS.follow_look_alikes, 'whether what looks '
+              'like a target, and is elsewhere while that is in view, is kept out of its mask; set '
+              'it false where a target is several things', fixed=False),
     Parameter('memory.memorize_above', _DEFAULTS.memorize_above, 'confidence that a frame needs '
               'to be remembered', fixed=False, low=0.0, high=1.0),
     Parameter('confidence.uncertain_below', _DEFAULTS.uncertain_below, 'confidence under which '
@@ -112,6 +115,7 @@ _TRACKER_FIELDS = {
     'memory.memorize_every': 'memorize_every', 'memory.memorize_seconds': 'memorize_seconds',
     'memory.memorize_novelty': 'memorize_novelty', 'memory.top_k': 'top_k',
     'memory.memorize_above': 'memorize_above', 'memory.reference_share': 'reference_share',
+    'search.follow_look_alikes': 'follow_look_alikes',
     'search.full_look_every': 'full_look_every', 'search.region_margin': 'region_margin',
     'confidence.uncertain_below': 'uncertain_below', 'confidence.lost_below': 'lost_below',
     'confidence.hysteresis': 'hysteresis'}

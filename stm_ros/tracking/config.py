@@ -33,6 +33,9 @@ class TrackerConfig:
         too; between, these are looked for around where they are expected, which is quick. 1 for
         always.
     region_margin: how far around, as a share of the target's box on each side.
+    follow_look_alikes: whether what looks like a target, and is elsewhere while that is in view, is
+        followed and kept out of its mask, see stm_ros.tracking.look_alikes. Not with top_k or the
+        policy 'paper'.
     top_k: memory positions that each query position reads; 0 for all.
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
         ships for it, else float32. Scores and aggregation never run in half precision.
@@ -58,6 +61,7 @@ class TrackerConfig:
     memorize_novelty: float = 0.2
     full_look_every: int = 10
     region_margin: float = 0.15
+    follow_look_alikes: bool = True
     top_k: int = 0
     dtype: str = 'auto'
     compile: str = 'none'

@@ -74,7 +74,7 @@ class Prediction:
     """A sight whose small parts have come to the processor: see Sight.
 
     channels: H×W uint8. mass: N×2×S float32. confidence: N, calibrated where the weights carry a
-    calibration. descriptor: Ck float32.
+    calibration, which is_calibrated says. descriptor: Ck float32. alike: see Sight.
     """
 
     logits: Tensor
@@ -82,6 +82,7 @@ class Prediction:
     channels: np.ndarray
     mass: np.ndarray
     confidence: list[float]
+    is_calibrated: bool
     descriptor: np.ndarray
     alike: np.ndarray
 
@@ -157,7 +158,8 @@ class Engine:
             raise NetworkOutputError('the network returned numbers that are not finite')
         believed = [self._calibrated(float(c)) for c in confidence * support]
         return Prediction(sight.logits, sight.soft_masks, channels, mass.astype(np.float32),
-                          believed, descriptor.astype(np.float32), alike)
+                          believed, self.calibration is not None,
+                          descriptor.astype(np.float32), alike)
 
     def look(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> Sight:

@@ -42,6 +42,7 @@ SURE_FRAMES = 10
 _REACH = 1.3
 #: up to which it may belong to a look-alike that has moved
 _FAR = 2.0
+_BOX_FIELDS = (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)
 
 
 @dataclass(frozen=True)
@@ -63,27 +64,41 @@ class Parting(NamedTuple):
     shared: float
 
 
-class Cells:
-    """A grid of cells over an image, one for each pixel or coarser, and distances on it."""
+class _Part(NamedTuple):
+    """A connected part: its number, how many cells it has, and its box in the image."""
 
-    def __init__(self, columns: np.ndarray, rows: np.ndarray) -> None:
-        """Prepare a grid with cells' middles at `columns` and `rows`, in pixels of the image."""
+    number: int
+    cells: int
+    box: Box
+
+
+class Cells:
+    """A grid of cells over an image or a part of it, one for each pixel or coarser."""
+
+    def __init__(self, columns: np.ndarray, rows: np.ndarray, size: tuple[float, float]) -> None:
+        """Prepare a grid, in pixels of the image.
+
+        :param columns: middles of the cells, and `rows`. :param size: width and height of a cell.
+        """
         self.columns = columns.astype(np.float32)
         self.rows = rows.astype(np.float32)
+        self.size = size
 
     @classmethod
-    def of_image(cls, height: int, width: int) -> 'Cells':
-        """The pixels themselves."""
-        return cls(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    def of_pixels(cls, box: Box) -> 'Cells':
+        """The pixels in a box of whole numbers."""
+        return cls(box.x_min + np.arange(box.width) + 0.5, box.y_min + np.arange(box.height) + 0.5,
+                   (1.0, 1.0))
 
     @classmethod
     def of_input(cls, geometry: Geometry, size: int) -> 'Cells':
         """Cells of size×size pixels of the network's padded input."""
+        scales = [source / resized
+                  for source, resized in zip(geometry.source, geometry.resized, strict=True)]
         rows, columns = (
-            ((np.arange(padded // size) + 0.5) * size - offset) * source / resized
-            for padded, offset, source, resized in zip(
-                geometry.padded, geometry.offset, geometry.source, geometry.resized, strict=True))
-        return cls(columns, rows)
+            ((np.arange(padded // size) + 0.5) * size - offset) * scale for padded, offset, scale
+            in zip(geometry.padded, geometry.offset, scales, strict=True))
+        return cls(columns, rows, (scales[1] * size, scales[0] * size))
 
     def distance(self, box: Box) -> np.ndarray:
         """H×W: from a box's middle, in half sides, along the worse axis; 1 on its edge."""
@@ -92,28 +107,29 @@ class Cells:
         return np.maximum(across[None], down[:, None])
 
     def box_of(self, found: np.ndarray) -> Box | None:
-        """The box around the true ones of the cells, H×W bool, without specks; None without any."""
-        _, parts = self.components(found)
-        least = SPECK_SHARE * max((count for _, count, _ in parts), default=0)
-        boxes = [box for _, count, box in parts if count >= least]
+        """The box around cells, H×W bool, specks left out; None where there are none."""
+        _, parts = self.parts_of(found)
+        least = SPECK_SHARE * max((part.cells for part in parts), default=0)
+        boxes = [part.box for part in parts if part.cells >= least]
         return box_around(boxes) if boxes else None
 
-    def _in_image(self, inner: Box) -> Box:
-        width = self.columns[1] - self.columns[0]
-        height = self.rows[1] - self.rows[0]
-        return Box(float(self.columns[int(inner.x_min)] - width / 2),
-                   float(self.rows[int(inner.y_min)] - height / 2),
-                   float(inner.width * width), float(inner.height * height))
+    def in_image(self, inner: Box) -> Box:
+        """The box in the image of one that is counted in cells."""
+        width, height = self.size
+        return Box(float(self.columns[int(inner.x_min)]) - width / 2,
+                   float(self.rows[int(inner.y_min)]) - height / 2,
+                   inner.width * width, inner.height * height)
 
-    def components(self, found: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, Box]]]:
-        """Number the connected parts of H×W bool; each one's number, cells and box."""
+    def parts_of(self, found: np.ndarray) -> tuple[np.ndarray, list[_Part]]:
+        """Number the connected parts of cells, H×W bool: the numbers H×W, and the parts."""
         count, numbers, table, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
-        parts = [(index, int(row[cv2.CC_STAT_AREA]), self._in_image(Box(*map(float, row[:4]))))
-                 for index, row in enumerate(table) if index]
-        return numbers, parts
+        boxes = [Box(*(float(table[number, field]) for field in _BOX_FIELDS))
+                 for number in range(1, count)]
+        return numbers, [_Part(number, int(table[number, cv2.CC_STAT_AREA]), self.in_image(box))
+                         for number, box in enumerate(boxes, start=1)]
 
 
-def part(mask: np.ndarray, alike: np.ndarray, cells: Cells, motion: Motion | None,
+def tell_apart(mask: np.ndarray, alike: np.ndarray, cells: Cells, motion: Motion | None,
          known: Sequence[LookAlike]) -> Parting:
     """Take what is a look-alike's out of a mask H×W bool of the target.
 
@@ -124,6 +140,7 @@ def part(mask: np.ndarray, alike: np.ndarray, cells: Cells, motion: Motion | Non
     expected = None if motion is None else motion.expected_box
     boxes = [each.motion.expected_box for each in known]
     shared = max((_covered(expected, box) for box in boxes), default=0.0) if expected else 0.0
+    # two that have met cannot be told apart by what they look like
     met = shared > MOST_SHARED
     own = mask
     if known:
@@ -145,28 +162,37 @@ def _own(mask: np.ndarray, expected: Box | None, others: Sequence[Box]) -> np.nd
     box = box_of_mask(mask)
     if box is None:
         return mask
-    cells = Cells.of_image(*mask.shape)
+    place, cells = _slices(box), Cells.of_pixels(box)
     distances = np.stack([cells.distance(other) for other in others]).min(axis=0)
     if expected is None:
-        return mask & (distances > _REACH)
-    to_target = cells.distance(expected)
-    return _near_parts(mask & ((to_target <= distances) | (to_target <= 1)), expected)
+        found = mask[place] & (distances > _REACH)
+    else:
+        to_target = cells.distance(expected)
+        found = _near_parts(
+            mask[place] & ((to_target <= distances) | (to_target <= 1)), cells, expected)
+    own = np.zeros_like(mask)
+    own[place] = found
+    return own
 
 
-def _near_parts(mask: np.ndarray, expected: Box) -> np.ndarray:
-    """The parts of a mask H×W bool, without specks, that come near where the target is expected."""
-    numbers, parts = Cells.of_image(*mask.shape).components(mask)
-    near = [count for _, count, place in parts if _is_near(place, expected)]
-    least = SPECK_SHARE * max(near, default=0)
-    away = [number for number, count, place in parts
-            if count < least or not _is_near(place, expected)]
-    return mask & ~np.isin(numbers, away) if away else mask
+def _near_parts(found: np.ndarray, cells: Cells, expected: Box) -> np.ndarray:
+    """What of cells H×W bool comes near where the target is expected, specks left out."""
+    numbers, parts = cells.parts_of(found)
+    least = SPECK_SHARE * max((part.cells for part in parts if _is_near(part.box, expected)),
+                              default=0)
+    away = [part.number for part in parts
+            if part.cells < least or not _is_near(part.box, expected)]
+    return found & ~np.isin(numbers, away) if away else found
 
 
 def _is_in_place(mask: np.ndarray, expected: Box) -> bool:
     """Whether the target, a mask H×W bool and perhaps more, is where it was expected."""
-    box = box_of_mask(_near_parts(mask, expected))
-    return box is not None and iou_of_boxes(box, expected) >= LEAST_OVERLAP
+    box = box_of_mask(mask)
+    if box is None:
+        return False
+    cells = Cells.of_pixels(box)
+    near = box_of_mask(_near_parts(mask[_slices(box)], cells, expected))
+    return near is not None and iou_of_boxes(cells.in_image(near), expected) >= LEAST_OVERLAP
 
 
 def _divide(alike: np.ndarray, cells: Cells, expected: Box | None, others: Sequence[Box]
@@ -208,26 +234,21 @@ def _completed(seen: float, seen_extent: float, expected: float, extent: float
 def _discover(alike: np.ndarray, cells: Cells, expected: Box, others: Sequence[Box]
               ) -> list[LookAlike]:
     """What looks like the target and is apart from it, and from what is known."""
-    box = cells.box_of(alike)
-    if box is None or _is_all_near(box, expected):
+    box = box_of_mask(alike)
+    if box is None or _covered(cells.in_image(box), _enlarged(expected)) >= 1:
         return []
-    numbers, parts = cells.components(alike)
-    near = [cell_count for _, cell_count, place in parts if _is_near(place, expected)]
-    away = sorted(((cell_count, place) for _, cell_count, place in parts
-                   if not any(_is_near(place, other) for other in (expected, *others))),
-                  key=lambda each: -each[0])
-    return [LookAlike(Motion(place), 1) for cell_count, place in away
-            if near and cell_count >= LEAST_SHARE * max(near)]
+    _, parts = cells.parts_of(alike)
+    least = LEAST_SHARE * max((part.cells for part in parts if _is_near(part.box, expected)),
+                              default=np.inf)
+    away = [part for part in parts if part.cells >= least and not any(
+        _is_near(part.box, place) for place in (expected, *others))]
+    return [LookAlike(Motion(part.box), 1)
+            for part in sorted(away, key=lambda part: -part.cells)]
 
 
 def _is_near(box: Box, place: Box) -> bool:
     """Whether a box comes within reach of a place."""
     return _covered(box, _enlarged(place)) > 0
-
-
-def _is_all_near(box: Box, place: Box) -> bool:
-    """Whether a box lies within reach of a place."""
-    return _covered(box, _enlarged(place)) >= 1
 
 
 def _enlarged(box: Box) -> Box:
@@ -240,4 +261,10 @@ def _covered(one: Box, other: Box) -> float:
     """The share of one box that lies in the other."""
     width = min(one.x_min + one.width, other.x_min + other.width) - max(one.x_min, other.x_min)
     height = min(one.y_min + one.height, other.y_min + other.height) - max(one.y_min, other.y_min)
-    return max(0.0, width) * max(0.0, height) / (one.width * one.height)
+    return min(1.0, max(0.0, width) * max(0.0, height) / (one.width * one.height))
+
+
+def _slices(box: Box) -> tuple[slice, slice]:
+    """Rows and columns of a box of whole numbers."""
+    return (slice(int(box.y_min), int(box.y_min + box.height)),
+            slice(int(box.x_min), int(box.x_min + box.width)))

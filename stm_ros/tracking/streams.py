@@ -16,7 +16,7 @@ from stm_ros.tracking.look_alikes import SURE_FRAMES
 from stm_ros.tracking.look_alikes import Cells
 from stm_ros.tracking.look_alikes import LookAlike
 from stm_ros.tracking.look_alikes import completed
-from stm_ros.tracking.look_alikes import part
+from stm_ros.tracking.look_alikes import tell_apart
 from stm_ros.tracking.motion import Motion
 from stm_ros.tracking.motion import shift_mask
 from stm_ros.tracking.regions import Region
@@ -92,14 +92,14 @@ class StreamState:
                    ) -> tuple[np.ndarray, float]:
         """What of a mask H×W bool is the target's and no look-alike's, which are followed.
 
-        :param alike: H'/4×W'/4 bool, all that looks like the target's references.
+        :param alike: H'/4×W'/4, positive in all that looks like the target's references.
         :return: the mask, and the share in [0, 1] of the target's place that a look-alike shares.
         """
         if self.geometry is None:
             return mask, 0.0
-        cells = Cells.of_input(self.geometry, 4)
-        own, look_alikes, shared = part(mask, alike, cells, self.motions.get(target),
-                                        self.look_alikes.get(target, ()))
+        own, look_alikes, shared = tell_apart(
+            mask, alike > 0, Cells.of_input(self.geometry, 4), self.motions.get(target),
+            self.look_alikes.get(target, ()))
         self.look_alikes[target] = look_alikes
         return own, shared
 

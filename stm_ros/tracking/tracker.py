@@ -16,10 +16,10 @@ from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.tracking.assessing import assess
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.engine import Engine
 from stm_ros.tracking.engine import Prediction
-from stm_ros.tracking.look_alikes import MOST_SHARED
 from stm_ros.tracking.persistence import load_tracker
 from stm_ros.tracking.persistence import save_tracker
 from stm_ros.tracking.regions import Region
@@ -35,8 +35,6 @@ from stm_ros.tracking.sizing import planned_layout
 from stm_ros.tracking.streams import StreamState
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
-from stm_ros.tracking.targets import doubtful
-from stm_ros.tracking.targets import next_state
 from stm_ros.tracking.writing import PendingWrite
 from stm_ros.tracking.writing import stays
 from stm_ros.tracking.writing import worth_remembering
@@ -248,12 +246,14 @@ class Tracker:
         view = self.engine.encode(image, geometry, regions)
         prediction = self.engine.predict(view, geometry, self.bank, indices,
                                          state.prior(order), regions)
-        label_map, targets, others = self._assess(state, order, prediction)
-        if others.any():
-            taken = prepare_masks(others, order, geometry, self.device, self.engine.score_dtype)
+        follows = self.config.follow_look_alikes and not everywhere
+        said = assess(state, order, self.labels, prediction, self.config, follows)
+        if said.look_alikes.any():
+            taken = prepare_masks(said.look_alikes, order, geometry, self.device,
+                                  self.engine.score_dtype)
             prediction = replace(prediction, soft_masks=prediction.soft_masks * (1 - taken))
-        return _Look(image, view, geometry, order, indices, regions, prediction, label_map,
-                     targets)
+        return _Look(image, view, geometry, order, indices, regions, prediction, said.label_map,
+                     said.targets)
 
     def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
         report = memory_report(self.bank, look.indices, look.order, look.mass)
@@ -371,40 +371,6 @@ class Tracker:
             state.forget_past()
         state.stamp_ns = stamp
         return stamp
-
-    def _assess(self, state: StreamState, order: list[int], prediction: Prediction
-                ) -> tuple[np.ndarray, tuple[TargetResult, ...], np.ndarray]:
-        """Label map, per-target results, and a label map of what belongs to their look-alikes.
-
-        Lost targets are taken out of the label map.
-        """
-        label_map = np.array([0, *order], np.uint8)[prediction.channels]
-        others = np.zeros_like(label_map)
-        results = []
-        for target, confidence, alike in sorted(
-                zip(order, prediction.confidence, prediction.alike, strict=True),
-                key=lambda each: each[0]):
-            found = label_map == target
-            mask, shared = state.tell_apart(target, found, alike.astype(bool))
-            if mask is not found:
-                label_map[found] = np.where(mask[found], target, 0)
-                others[found] = np.where(mask[found], 0, target)
-            area = int(np.count_nonzero(mask))
-            box = box_of_mask(mask)
-            # where two have met, so much of what is seen may be the other
-            confidence = confidence * (1 - shared) if area else 0.0
-            after = (next_state(state.state_of(target), confidence, area,
-                                state.expects(target, box), self.config)
-                     if shared <= MOST_SHARED else doubtful(state.state_of(target), area))
-            if after == TargetState.LOST and box and state.is_only_confused(target, box):
-                after = doubtful(state.state_of(target), area)
-            state.states[target] = after
-            if after == TargetState.LOST:
-                label_map[mask] = 0
-                box, area = None, 0
-            results.append(TargetResult(target, self.labels[target], after, confidence,
-                                        self.engine.calibration is not None, box, area))
-        return label_map, tuple(results), others
 
     def _plan_write(self, look: _Look, state: StreamState, stream: str,
                     stamp: int) -> PendingWrite | None:
