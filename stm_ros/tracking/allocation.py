@@ -1,7 +1,8 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How this process asks the system for memory: feature maps come and go with every frame."""
+"""How this process uses memory: feature maps come and go with every frame."""
 import ctypes
+import os
 from functools import cache
 
 # names and numbers of malloc.h of the GNU C library
@@ -9,6 +10,17 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGEST_BLOCK = 1 << 30
+#: prepared convolutions that oneDNN keeps, each shape of a window needing some 75; its own default
+#: is 1024, which fill up over hours and hold 130 MB
+PREPARED_CONVOLUTIONS = 512
+
+
+def limit_prepared_convolutions() -> None:
+    """Bound what oneDNN keeps, unless the environment says otherwise.
+
+    It reads the limit when it is first used in a process, and never again.
+    """
+    os.environ.setdefault('ONEDNN_PRIMITIVE_CACHE_CAPACITY', str(PREPARED_CONVOLUTIONS))
 
 
 @cache

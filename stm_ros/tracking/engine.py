@@ -22,6 +22,7 @@ from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import Reading
 from stm_ros.tracking.allocation import keep_freed_memory
+from stm_ros.tracking.allocation import limit_prepared_convolutions
 from stm_ros.tracking.compilation import compile_network
 from stm_ros.tracking.confidence import calibration_of
 from stm_ros.tracking.confidence import confidence_from_masks
@@ -94,6 +95,7 @@ class Engine:
                  device: torch.device) -> None:
         if device.type == 'cpu':
             keep_freed_memory()
+            limit_prepared_convolutions()
         self.device = device
         self.dtype = choose_dtype(config.dtype, network, device)
         layout = (torch.contiguous_format if self.dtype == torch.float64
