@@ -29,8 +29,8 @@ from stm_ros.vision.boxes import box_around
 from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.prepare import Geometry
 
-#: IoU with the expected box from which a mask in doubt is the target, if its double is elsewhere
-SAME_PLACE = 0.6
+#: IoU with the expected box from which a mask in doubt shows where the target goes
+SAME_PLACE = 0.75
 #: steadiness of a motion from which a box elsewhere is no motion
 STEADY = 0.8
 
@@ -133,7 +133,7 @@ class StreamState:
             and reaches_out(target.box, region, geometry, stride)}
         for target in targets:
             if target.box is not None and (target.state == TargetState.TRACKING
-                                           or self.is_only_confused(target.id, target.box)):
+                                           or self.is_in_place(target.id, target.box)):
                 self.trust(target.id, target.box, masks[target.id])
             else:
                 if target.state == TargetState.UNCERTAIN and self._was_seen(target.id):
@@ -145,12 +145,16 @@ class StreamState:
         motion = self.motions.get(target)
         return motion is not None and motion.coasted == 0
 
+    def is_in_place(self, target: int, box: Box) -> bool:
+        """Whether a target in doubt is in a box just where it was expected, and no double is."""
+        motion = self.motions.get(target)
+        return (motion is not None and iou_of_boxes(box, motion.expected_box) >= SAME_PLACE
+                and not any(iou_of_boxes(box, each.motion.box)
+                            for each in self.look_alikes.get(target, ())))
+
     def is_only_confused(self, target: int, box: Box) -> bool:
-        """Whether a target in doubt is where it was expected, and its double is elsewhere."""
-        motion, look_alikes = self.motions.get(target), self.look_alikes.get(target, ())
-        return (motion is not None and bool(look_alikes)
-                and iou_of_boxes(box, motion.expected_box) >= SAME_PLACE
-                and not any(iou_of_boxes(box, each.motion.box) for each in look_alikes))
+        """Whether a double explains the doubt about a target, which is just where it should be."""
+        return bool(self.look_alikes.get(target)) and self.is_in_place(target, box)
 
     def trust(self, target: int, box: Box, mask: Tensor) -> None:
         """Remember where a target is."""
