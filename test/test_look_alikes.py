@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tracker_helpers import follow
+from tracker_helpers import iou
 
 from stm_ros.evaluation.reliability_clips import ReliabilityClip
 from stm_ros.replay.clips import TARGET_ID
@@ -203,6 +204,19 @@ def test_look_alikes_are_saved_with_the_rest(two_cups, tmp_path):
                          strict=True):
         assert np.array_equal(one.soft_masks(), same.soft_masks())
         assert one.targets == same.targets
+
+
+def test_two_targets_that_look_the_same_keep_their_own():
+    """Each is the other's look-alike, and what one must not have goes to the other."""
+    clip = ReliabilityClip('look_alike', 2, size=(480, 640))
+    frames = [frame for frame, _ in zip(clip.frames(), range(18), strict=False)]
+    tracker = Tracker.from_pretrained(config=TrackerConfig(input_size=0))
+    first = frames[0]
+    tracker.add_reference(first.image, first.truth + 2 * first.look_alike.astype(np.uint8))
+    for frame in frames[1:]:
+        label_map = tracker.step(frame.image).label_map
+        assert iou(label_map == 1, frame.truth) > 0.8
+        assert iou(label_map == 2, frame.look_alike) > 0.8
 
 
 def test_a_new_reference_forgets_them(two_cups):

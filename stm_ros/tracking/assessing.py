@@ -18,12 +18,16 @@ from stm_ros.vision.boxes import box_of_mask
 
 
 class Assessment(NamedTuple):
-    """Label map H×W uint8, without lost targets; what is said of each target, by id; and a label
-    map H×W uint8 of what was found of each and belongs to a look-alike of it."""
+    """Label map H×W uint8, without lost targets, and what is said of each target, by id.
+
+    taken: H×W uint8, the ids of targets whose pixels belong to a look-alike. given: H×W uint8, the
+    ids of targets that got such pixels, since the look-alike is a target itself.
+    """
 
     label_map: np.ndarray
     targets: tuple[TargetResult, ...]
-    look_alikes: np.ndarray
+    taken: np.ndarray
+    given: np.ndarray
 
 
 def assess(state: StreamState, order: Sequence[int], labels: dict[int, str],
@@ -35,24 +39,29 @@ def assess(state: StreamState, order: Sequence[int], labels: dict[int, str],
     :param follows: whether look-alikes are told apart.
     """
     label_map = np.array([0, *order], np.uint8)[prediction.channels]
-    others = np.zeros_like(label_map)
+    taken, given = np.zeros_like(label_map), np.zeros_like(label_map)
+    shared = dict.fromkeys(order, 0.0)
+    for target in order if follows else ():
+        found = label_map == target
+        own, shared[target] = state.tell_apart(target, found,
+                                               prediction.alike[order.index(target)])
+        if own is not found:
+            taken[found & ~own] = target
+    label_map[taken > 0] = 0
+    if len(order) > 1 and taken.any():
+        given = state.owners(order, taken)
+        label_map[given > 0] = given[given > 0]
     results = []
     for target in sorted(order):
+        mask = label_map == target
         place = order.index(target)
-        found = label_map == target
-        mask, shared = found, 0.0
-        if follows:
-            mask, shared = state.tell_apart(target, found, prediction.alike[place])
-        if mask is not found:
-            others[found & ~mask] = target
-            label_map[found & ~mask] = 0
-        result = _judge(state, target, labels[target], mask, shared,
+        result = _judge(state, target, labels[target], mask, shared[target],
                         prediction.confidence[place], prediction.is_calibrated, config)
         state.states[target] = result.state
         if result.state == TargetState.LOST:
             label_map[mask] = 0
         results.append(result)
-    return Assessment(label_map, tuple(results), others)
+    return Assessment(label_map, tuple(results), taken, given)
 
 
 def _judge(state: StreamState, target: int, label: str, mask: np.ndarray, shared: float,

@@ -103,6 +103,22 @@ class StreamState:
         self.look_alikes[target] = look_alikes
         return own, shared
 
+    def owners(self, order: Sequence[int], taken: np.ndarray) -> np.ndarray:
+        """The ids H×W uint8 of targets in whose place pixels are that were taken from others.
+
+        :param taken: H×W uint8, the ids of those from whom a pixel was taken, 0 for none.
+        """
+        owners, nearest = np.zeros_like(taken), np.ones(taken.shape, np.float32)
+        cells = Cells.of_pixels(Box(0, 0, taken.shape[1], taken.shape[0]))
+        for target in order:
+            motion = self.motions.get(target)
+            if motion is not None and self.state_of(target) != TargetState.LOST:
+                distance = cells.distance(motion.expected_box)
+                nearer = (distance <= nearest) & (taken > 0) & (taken != target)
+                owners[nearer] = target
+                nearest[nearer] = distance[nearer]
+        return owners
+
     def region_of(self, target: int, stride: int, config: TrackerConfig) -> Region | None:
         """Where a target is looked for: around its last place, mostly; None for everywhere.
 

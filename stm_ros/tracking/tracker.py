@@ -248,10 +248,13 @@ class Tracker:
                                          state.prior(order), regions)
         follows = self.config.follow_look_alikes and not everywhere
         said = assess(state, order, self.labels, prediction, self.config, follows)
-        if said.look_alikes.any():
-            taken = prepare_masks(said.look_alikes, order, geometry, self.device,
-                                  self.engine.score_dtype)
-            prediction = replace(prediction, soft_masks=prediction.soft_masks * (1 - taken))
+        if said.taken.any():
+            taken, given = (prepare_masks(ids, order, geometry, self.device,
+                                          self.engine.score_dtype)
+                            for ids in (said.taken, said.given))
+            soft = prediction.soft_masks
+            prediction = replace(
+                prediction, soft_masks=soft * (1 - taken) + given * (soft * taken).sum(0))
         return _Look(image, view, geometry, order, indices, regions, prediction, said.label_map,
                      said.targets)
 
