@@ -19,6 +19,7 @@ from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_around
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.boxes import iou_of_boxes
+from stm_ros.vision.boxes import shared_area
 from stm_ros.vision.prepare import Geometry
 
 #: share of the largest connected part's pixels under which another part is a speck
@@ -259,9 +260,7 @@ def _enlarged(box: Box) -> Box:
 
 def _covered(one: Box, other: Box) -> float:
     """The share of one box that lies in the other."""
-    width = min(one.x_min + one.width, other.x_min + other.width) - max(one.x_min, other.x_min)
-    height = min(one.y_min + one.height, other.y_min + other.height) - max(one.y_min, other.y_min)
-    return min(1.0, max(0.0, width) * max(0.0, height) / (one.width * one.height))
+    return min(1.0, shared_area(one, other) / (one.width * one.height))
 
 
 def _slices(box: Box) -> tuple[slice, slice]:
