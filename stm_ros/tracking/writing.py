@@ -54,8 +54,8 @@ class PendingWrite:
         view = self.view
         core = None if self.core is None else view.extent_of(self.core)
         key, value, extent = memory.key, memory.value, view.extent_of(view.window)
-        if self.core is not None and core is not None and self.core_only:
-            rows, columns = self.core.within(view.window).slices(1)
+        if core is not None and self.core_only:
+            rows, columns = extent.slices_of(core)
             key, value = key[:, :, rows, columns], value[:, :, rows, columns]
             extent, core = core, None
         return NewFrame(key, value, extent, self.targets, self.readable, self.stream,
