@@ -1,6 +1,8 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Two things that look the same: place tells them apart, and when it cannot, that is said."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -188,6 +190,15 @@ def test_who_wants_all_that_looks_alike_can_have_it(two_cups):
              for (_, _, copy), result in zip(two_cups[1:], follow(tracker, [
                  (image, None) for image, _, _ in two_cups]), strict=True)]
     assert max(taken) > 0.5 and not tracker.streams['camera'].look_alikes
+
+
+def test_who_changes_their_mind_on_the_way_is_heard(two_cups):
+    tracker = shown(two_cups)
+    list(follow(tracker, [(image, None) for image, _, _ in two_cups[:12]]))
+    assert tracker.streams['camera'].look_alikes[TARGET_ID]
+    tracker.config = replace(tracker.config, follow_look_alikes=False)
+    tracker.step(two_cups[12][0], stamp_ns=10_000)
+    assert not tracker.streams['camera'].look_alikes
 
 
 def test_look_alikes_are_saved_with_the_rest(two_cups, tmp_path):

@@ -247,6 +247,8 @@ class Tracker:
         prediction = self.engine.predict(view, geometry, self.bank, indices,
                                          state.prior(order), regions)
         follows = self.config.follow_look_alikes and not everywhere
+        if not follows:
+            state.look_alikes.clear()
         said = assess(state, order, self.labels, prediction, self.config, follows)
         if said.taken.any():
             taken, given = (prepare_masks(ids, order, geometry, self.device,
