@@ -7,12 +7,12 @@ Numbers are those of the files that are there; nothing is guessed from where the
 import re
 from collections import Counter
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import IMAGE_SUFFIXES
 from stm_ros.vision.image_folders import files_in
-from stm_ros.vision.image_folders import natural_key
 
 _NUMBER = re.compile(r'\d+')
 _PLACE = re.compile(r'%0?\d*d')
@@ -36,16 +36,14 @@ def find_images(place: Path) -> ImageSequence:
     :raises InputError: where frames and something else (masks, a second camera) are numbered alike
         in one folder, or the pattern is none.
     """
-    if place.is_dir():
-        paths = files_in(place, IMAGE_SUFFIXES)
-        return ImageSequence(tuple(paths), (*_mixtures(paths, place), *_gaps(paths)))
-    if '%' in place.name:
+    if not place.is_dir() and '%' in place.name:
         paths = _numbered(place)
-    else:
-        paths = [path for path in sorted(place.parent.glob(place.name),
-                                         key=lambda path: natural_key(path.name))
-                 if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')]
-    return ImageSequence(tuple(paths), tuple(_gaps(paths)))
+        return ImageSequence(tuple(paths), tuple(_gaps(paths)))
+    folder = place if place.is_dir() else place.parent
+    paths = files_in(folder, IMAGE_SUFFIXES) if folder.is_dir() else []
+    if folder != place:
+        paths = [path for path in paths if fnmatchcase(path.name, place.name)]
+    return ImageSequence(tuple(paths), (*_mixtures(paths, folder), *_gaps(paths)))
 
 
 def _numbered(pattern: Path) -> list[Path]:
@@ -103,7 +101,7 @@ def _gaps(paths: list[Path]) -> list[str]:
     numbers = [int(counter[0]) for counter in counters]
     steps = Counter(after - before for before, after in zip(numbers, numbers[1:], strict=False))
     usual, times = steps.most_common(1)[0]
-    if usual < 1 or 2 * times < len(numbers) - 1:
+    if usual < 1 or 2 * times <= len(numbers) - 1:
         return []
     notes = [f'the numbers go in steps of {usual}: every frame there is is taken as the next'
              ] if usual > 1 else []
