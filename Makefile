@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything by themselves. `make help` lists the targets.
 SHELL := /bin/bash
 
-.PHONY: help setup demo test lint soak colcon clean
+.PHONY: help setup demo test lint soak fuzz colcon clean
 
 help:
 	@echo 'make demo    set up, then follow a target through a real video over ROS 2, into runs/demo/'
@@ -11,6 +11,7 @@ help:
 	@echo '             STM_TORCH=cuda, TORCH_INDEX=URL'
 	@echo 'make lint    lint and types only'
 	@echo 'make soak    the tests that run for minutes and show that nothing grows'
+	@echo 'make fuzz    10,000 examples of each kind of odd input (STM_FUZZ_EXAMPLES: another number)'
 	@echo 'make colcon  build with colcon into install/, against .venv or a sourced ROS 2'
 	@echo 'make clean   remove .venv and everything built'
 
@@ -28,6 +29,9 @@ lint: setup
 
 soak: setup
 	scripts/test.sh soak
+
+fuzz: setup
+	scripts/test.sh fuzz
 
 colcon: setup
 	scripts/colcon.sh
