@@ -20,8 +20,8 @@ from stm_ros.tracking.look_alikes import Cells
 from stm_ros.tracking.look_alikes import LookAlike
 from stm_ros.tracking.look_alikes import completed
 from stm_ros.tracking.look_alikes import tell_apart
-from stm_ros.tracking.motion import COAST_FRAMES
-from stm_ros.tracking.motion import Motion
+from stm_ros.tracking.kinematics import COAST_FRAMES
+from stm_ros.tracking.kinematics import Motion
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import geometry_for
 

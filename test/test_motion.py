@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_ros.tracking.motion import COAST_FRAMES
-from stm_ros.tracking.motion import Motion
-from stm_ros.tracking.motion import shift_mask
-from stm_ros.tracking.streams import EXACT_FRAMES
-from stm_ros.tracking.streams import StreamState
+from stm_ros.tracking.kinematics import COAST_FRAMES
+from stm_ros.tracking.kinematics import Motion
+from stm_ros.tracking.kinematics import shift_mask
+from stm_ros.tracking.stream import EXACT_FRAMES
+from stm_ros.tracking.stream import StreamState
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import geometry_for
 

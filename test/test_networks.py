@@ -22,8 +22,8 @@ from stm_ros.networks.stm_lite import STMLite
 from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.engine import Engine
-from stm_ros.tracking.regions import Region
+from stm_ros.inference.runner import Engine
+from stm_ros.inference.windows import Region
 from stm_ros.vision.prepare import geometry_for
 
 

@@ -16,7 +16,7 @@ from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking import recovery as recovery_module
-from stm_ros.tracking.engine import NetworkOutputError
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.tracking.recovery import LEAST_INPUT_SIZE
 from stm_ros.tracking.recovery import Recovery
 from stm_ros.tracking.recovery import shrink_memory

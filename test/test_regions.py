@@ -13,14 +13,14 @@ from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.engine import NOWHERE
-from stm_ros.tracking.regions import Region
-from stm_ros.tracking.regions import core_of
-from stm_ros.tracking.regions import reaches_out
-from stm_ros.tracking.regions import region_around
-from stm_ros.tracking.regions import window_around
-from stm_ros.tracking.search import View
-from stm_ros.tracking.search import searches_for
+from stm_ros.inference.runner import NOWHERE
+from stm_ros.inference.windows import Region
+from stm_ros.inference.windows import core_of
+from stm_ros.inference.windows import reaches_out
+from stm_ros.inference.windows import region_around
+from stm_ros.inference.windows import window_around
+from stm_ros.inference.views import View
+from stm_ros.inference.views import searches_for
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import geometry_for
 

@@ -20,7 +20,7 @@ from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.description import describe_target
-from stm_ros.tracking.engine import NetworkOutputError
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.tracking.result import StaleResultError
 from stm_ros.tracking.targets import next_state
 from stm_ros.vision.boxes import box_of_mask

@@ -10,7 +10,7 @@ from tracker_helpers import make_tracker
 
 from stm_ros.replay.clips import generate_clip
 from stm_ros.tracking import TargetState
-from stm_ros.tracking.motion import Motion
+from stm_ros.tracking.kinematics import Motion
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from stm_ros.networks.checkpoints import NETWORKS
-from stm_ros.tracking.compilation import COMPILE_MODES
+from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.tracking.config import DTYPES
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.vision.errors import InputError

@@ -41,7 +41,9 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
     from stm_ros.training.loop import Trainer
+    from stm_ros.inference.allocation import keep_freed_memory
 
+    keep_freed_memory()
     config = load_config(arguments.config, arguments.data)
     if arguments.iterations:
         config = shortened(config, arguments.iterations)
@@ -49,6 +51,7 @@ def run(arguments: Namespace) -> int:
     if arguments.start_from:
         state, metadata = read_checkpoint(arguments.start_from)
         fill_network(network, state, arguments.start_from)
+        network.reads_fine = True
         start = int(metadata.get('iterations', 0))
     else:
         load_imagenet_trunk(network.trunk, imagenet_state())

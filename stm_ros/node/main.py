@@ -11,7 +11,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.executors import MultiThreadedExecutor
 
 from stm_ros.node.node import StmTracker
-from stm_ros.tracking.allocation import keep_freed_memory
+from stm_ros.inference.allocation import keep_freed_memory
 from stm_ros.vision.errors import InputError
 
 _THREADS = 3  # images, services, and everything else

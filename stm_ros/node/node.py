@@ -39,8 +39,8 @@ from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.allocation import give_back_freed_memory
-from stm_ros.tracking.engine import NetworkOutputError
+from stm_ros.inference.allocation import give_back_freed_memory
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.tracking.recovery import Recovery
 from stm_ros.vision.errors import InputError
 

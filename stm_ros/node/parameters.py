@@ -14,7 +14,7 @@ from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.schedule import SCHEDULES
 from stm_ros.networks.checkpoints import NETWORKS
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.compilation import COMPILE_MODES
+from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.tracking.config import DTYPES
 from stm_ros.vision.errors import InputError
 

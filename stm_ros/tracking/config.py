@@ -7,7 +7,7 @@ from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.schedule import SCHEDULES
 from stm_ros.memory.schedule import Schedule
 from stm_ros.memory.schedule import make_schedule
-from stm_ros.tracking.compilation import COMPILE_MODES
+from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
 
@@ -29,22 +29,21 @@ class TrackerConfig:
         'seconds' or 'novelty', see stm_ros.memory.schedule.
     memorize_every, memorize_seconds, memorize_novelty: every Nth frame; one in so many seconds;
         one whose targets look this much different from what is held, relative.
-    full_look_every: every Nth frame of a stream is searched as a whole for targets that are tracked
-        too; between, these are looked for around where they are expected, which is quick. 1 for
+    full_look_seconds: how often a stream is searched as a whole for targets that are tracked too;
+        between, these are looked for around where they are expected, which is quick. 0 for
         always.
     region_margin: how far around, as a share of the target's box on each side.
-    follow_look_alikes: whether what looks like a target, and is elsewhere while that is in view, is
-        followed and kept out of its mask, see stm_ros.tracking.look_alikes. Not with top_k or the
-        policy 'paper'.
+    follow_distractors: track what looks like a target and is another thing, and exclude it from the
+        mask, see stm_ros.tracking.association. Not with top_k or the policy 'paper'.
+    coast_seconds: how long a place is predicted for a thing that is not seen.
+    time_jump_seconds: how far back in time a stamp must be for the stream to start anew; what is
+        later by less is a late frame, which is refused.
     top_k: memory positions that each query position reads; 0 for all.
     dtype: of the network; 'auto' is bfloat16 where the processor multiplies it and the network
         ships for it, else float32. Scores and aggregation never run in half precision.
-    compile: 'none', or a mode of torch.compile for the network, see stm_ros.tracking.compilation.
+    compile: 'none', or a mode of torch.compile for the network, see stm_ros.inference.compilation.
     uncertain_below, lost_below: confidence under which a target is UNCERTAIN or LOST.
     hysteresis: how far confidence must rise above uncertain_below to be TRACKING again.
-    reference_share: how much the references alone have a say in each mask, 0 for nothing, 1 for
-        everything; what else is in memory, and may have drifted, has the rest. With networks
-        that take a hint of place, and without top_k.
     memorize_above: confidence that a frame needs to be written, beside the state TRACKING.
     evidence_size: longer side in pixels of the crops kept as evidence.
     """
@@ -55,20 +54,21 @@ class TrackerConfig:
     max_targets: int = 8
     max_streams: int = 8
     policy: str = 'fifo'
-    memorize_by: str = 'frames'
+    memorize_by: str = 'seconds'
     memorize_every: int = 5
-    memorize_seconds: float = 0.5
+    memorize_seconds: float = 0.2
     memorize_novelty: float = 0.2
-    full_look_every: int = 10
+    full_look_seconds: float = 0.33
     region_margin: float = 0.15
-    follow_look_alikes: bool = True
+    follow_distractors: bool = True
+    coast_seconds: float = 0.7
+    time_jump_seconds: float = 1.0
     top_k: int = 0
     dtype: str = 'auto'
     compile: str = 'none'
     uncertain_below: float = 0.5
     lost_below: float = 0.35
     hysteresis: float = 0.05
-    reference_share: float = 0.2
     memorize_above: float = 0.5
     evidence_size: int = 128
 
@@ -83,10 +83,10 @@ class TrackerConfig:
                                 ('max_targets', 1, MAX_TARGET_ID),
                                 ('max_streams', 1, 64), ('memorize_every', 1, 1_000_000),
                                 ('memorize_seconds', 0, 1e6), ('memorize_novelty', 0, 100),
-                                ('full_look_every', 1, 1_000_000), ('region_margin', 0, 100),
+                                ('full_look_seconds', 0, 1e6), ('region_margin', 0, 100),
+                                ('coast_seconds', 0, 60), ('time_jump_seconds', 0, 1e6),
                                 ('top_k', 0, 1_000_000), ('uncertain_below', 0, 1),
                                 ('lost_below', 0, 1), ('hysteresis', 0, 1),
-                                ('reference_share', 0, 1),
                                 ('memorize_above', 0, 1), ('evidence_size', 16, 1024)):
             value = getattr(self, name)
             if not low <= value <= high:

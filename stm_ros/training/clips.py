@@ -57,11 +57,12 @@ class ClipDataset(Dataset):
         self.settings = settings
         self.first = first
         self.length = length
-        self.videos: list[list[Pair]] = []
+        self.videos: list[tuple[float, list[list[Pair]]]] = []
         self.stills: list[tuple[float, list[Pair]]] = []
         for data_set in data_sets:
             if data_set.kind == 'video':
-                self.videos.extend(videos_in(data_set.folder))
+                found = videos_in(data_set.folder)
+                self.videos.append((data_set.weight * len(found), found))
             else:
                 pairs = pairs_in(data_set.folder, data_set.kind == 'binary')
                 self.stills.append((data_set.weight * len(pairs) ** 0.5, pairs))
@@ -90,8 +91,7 @@ class ClipDataset(Dataset):
         shares = self.settings.shares
         draw = random.random() * sum(shares)
         if self.videos and draw < shares[0]:
-            frames, label_maps = self._video(random)
-            own = 1
+            frames, label_maps, own = self._video(random)
             extra = random.random() < 0.35
         elif draw < shares[0] + shares[1]:
             frames, label_maps, own = self._still(random, keep_targets=True)
@@ -113,8 +113,10 @@ class ClipDataset(Dataset):
         view, _ = self._move_camera([(image, np.zeros_like(labels))], random, strength=1.0)
         frames[time], label_maps[time] = view[0], np.zeros_like(label_maps[time])
 
-    def _video(self, random: Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        sequence = self.videos[random.integers(len(self.videos))]
+    def _video(self, random: Generator) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+        weights = np.array([weight for weight, _ in self.videos])
+        sequences = self.videos[random.choice(len(weights), p=weights / weights.sum())][1]
+        sequence = sequences[random.integers(len(sequences))]
         count = self.settings.frames
         skip = int(random.integers(1, self.settings.max_skip + 1))
         steps = random.integers(max(1, skip // 2), skip + 1, count - 1)
@@ -124,7 +126,12 @@ class ClipDataset(Dataset):
         if random.random() < 0.5:
             times = times[::-1]
         loaded = [sequence[time].load(_LOADED_SIDE * 2) for time in times]
-        return self._move_camera(loaded, random, strength=0.25)
+        chosen = self._choose_regions(loaded[0][1], random)
+        table = np.zeros(256, np.uint8)
+        table[chosen] = np.arange(1, len(chosen) + 1)
+        loaded = [(image, table[labels]) for image, labels in loaded]
+        frames, label_maps = self._move_camera(loaded, random, strength=0.25)
+        return frames, label_maps, max(1, len(chosen))
 
     def _still(self, random: Generator, keep_targets: bool
                ) -> tuple[list[np.ndarray], list[np.ndarray], int]:

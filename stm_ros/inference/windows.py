@@ -49,18 +49,16 @@ class Region:
                 slice(factor * self.left, factor * self.right))
 
 
-def region_around(box: Box, geometry: Geometry, stride: int, margin: float, coasted: int = 0
-                  ) -> Region | None:
+def region_around(box: Box, geometry: Geometry, stride: int, margin: float) -> Region | None:
     """The positions around a box in pixels of the source image; None where that is about all
     of the frame, or none of it.
 
     :param margin: how much wider on each side, as a share of the box.
-    :param coasted: frames since the target was there; the margin is as many times wider, and once.
     """
     grid = geometry.padded[0] // stride, geometry.padded[1] // stride
     sides = []
     for axis, (start, extent) in enumerate(_in_positions(box, geometry, stride)):
-        wider = (1 + coasted) * max(_LEAST_MARGIN, margin * extent)
+        wider = max(_LEAST_MARGIN, margin * extent)
         low, high = max(0.0, start - wider), min(float(grid[axis]), start + extent + wider)
         if high <= low:
             return None
