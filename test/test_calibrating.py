@@ -14,9 +14,9 @@ from stm_ros.evaluation.calibrating import balanced
 from stm_ros.evaluation.calibration import calibration_table
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
-from stm_ros.replay.clips import generate_clip
 from stm_ros.inference.confidence import Calibration
 from stm_ros.inference.confidence import calibration_of
+from stm_ros.synthetic.clips import generate_clip
 
 _pairs = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40)
 
