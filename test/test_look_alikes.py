@@ -185,7 +185,7 @@ def test_the_copy_beside_a_target_is_never_taken(two_cups):
 
 
 def test_who_wants_all_that_looks_alike_can_have_it(two_cups):
-    tracker = shown(two_cups, follow_look_alikes=False)
+    tracker = shown(two_cups, follow_distractors=False)
     taken = [((result.label_map == TARGET_ID) & copy).sum() / copy.sum()
              for (_, _, copy), result in zip(two_cups[1:], follow(tracker, [
                  (image, None) for image, _, _ in two_cups]), strict=True)]
@@ -196,7 +196,7 @@ def test_who_changes_their_mind_on_the_way_is_heard(two_cups):
     tracker = shown(two_cups)
     list(follow(tracker, [(image, None) for image, _, _ in two_cups[:12]]))
     assert tracker.streams['camera'].look_alikes[TARGET_ID]
-    tracker.config = replace(tracker.config, follow_look_alikes=False)
+    tracker.config = replace(tracker.config, follow_distractors=False)
     tracker.step(two_cups[12][0], stamp_ns=10_000)
     assert not tracker.streams['camera'].look_alikes
 

@@ -78,7 +78,7 @@ def test_a_compiled_network_gives_the_same_masks():
     runs = []
     for mode in ('none', 'default'):
         tracker = Tracker.from_pretrained(config=TrackerConfig(
-            dtype='float32', full_look_every=1, compile=mode))
+            dtype='float32', full_look_seconds=1, compile=mode))
         tracker.add_reference(clip[0][0], clip[0][1])
         runs.append([tracker.step(image).label_map for image, _ in clip[1:4]])
     assert 'encode_query' in vars(tracker.network)

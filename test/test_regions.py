@@ -68,7 +68,7 @@ def test_the_core_of_a_frame_holds_all_boxes_and_lies_in_the_window(x, y, side, 
 def test_past_frames_are_kept_around_the_targets_and_the_newest_as_it_was_seen(clip):
     for every in (1, 5):
         tracker = Tracker.from_pretrained(
-            config=TrackerConfig(input_size=240, memorize_every=2, full_look_every=every))
+            config=TrackerConfig(input_size=240, memorize_every=2, full_look_seconds=every))
         tracker.add_reference(clip[0][0], clip[0][1])
         for image, _ in clip[1:8]:
             tracker.step(image)
@@ -157,7 +157,7 @@ def test_looking_around_gives_the_masks_of_looking_everywhere(clip):
     masks = []
     for every in (1, 10):
         tracker = Tracker.from_pretrained(
-            config=TrackerConfig(dtype='float32', full_look_every=every))
+            config=TrackerConfig(dtype='float32', full_look_seconds=every))
         tracker.add_reference(clip[0][0], clip[0][1])
         masks.append([tracker.step(image).label_map == 1 for image, _ in clip[1:]])
     assert min(iou(one, other) for one, other in zip(*masks, strict=True)) > 0.9
@@ -165,7 +165,7 @@ def test_looking_around_gives_the_masks_of_looking_everywhere(clip):
 
 def test_a_target_that_jumps_out_of_its_region_is_found_again(clip):
     image, label_map = clip[0]
-    tracker = Tracker.from_pretrained(config=TrackerConfig(dtype='float32', full_look_every=100))
+    tracker = Tracker.from_pretrained(config=TrackerConfig(dtype='float32', full_look_seconds=100))
     tracker.add_reference(image, label_map)
     assert tracker.step(image).targets[0].state == TargetState.TRACKING
     rows, columns = np.nonzero(label_map == 1)

@@ -161,7 +161,7 @@ def tracker_config(settings: Settings) -> TrackerConfig:
         policy='unconditional' if settings.memory > 1 else 'reference_only',
         max_targets=max(TrackerConfig.max_targets, settings.targets), memorize_every=1,
         top_k=settings.top_k, dtype=settings.dtype, compile=settings.compile,
-        full_look_every=settings.full_look_every)
+        full_look_seconds=settings.full_look_seconds)
 
 
 def make_subject(settings: Settings) -> Subject:

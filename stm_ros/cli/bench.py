@@ -118,7 +118,7 @@ def _settings(arguments: argparse.Namespace) -> 'Settings':
         model=arguments.model, weights=arguments.weights, size=parse_size(arguments.size),
         targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
         threads=arguments.threads, device=arguments.device, top_k=arguments.top_k,
-        full_look_every=arguments.full_look_every, compile=arguments.compile)
+        full_look_seconds=arguments.full_look_seconds, compile=arguments.compile)
 
 
 def _overfitted(settings: 'Settings', iterations: int, folder: Path) -> str:
@@ -231,9 +231,9 @@ def _run_soak(arguments: argparse.Namespace, settings: 'Settings') -> int:
 
 def _run_graph(arguments: argparse.Namespace, settings: 'Settings') -> int:
     # only these need ROS, and the environment must be complete before its first use
-    from stm_ros.node.demo.process import prepare_environment
+    from stm_ros.apps.demo.process import prepare_environment
     prepare_environment()
-    from stm_ros.node.benchmark.show import show_graph
+    from stm_ros.apps.graph_benchmark.show import show_graph
     return show_graph(settings, arguments.frames, arguments.rate, arguments.out)
 
 
