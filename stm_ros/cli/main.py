@@ -5,6 +5,8 @@ import argparse
 import sys
 from importlib import import_module
 
+from stm_ros.inference.allocation import set_up_process
+
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
@@ -36,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             import_module(f'stm_ros.cli.{_COMMANDS[name]}').add_arguments(subparser)
     parsed = parser.parse_args(words)
     command = import_module(f'stm_ros.cli.{_COMMANDS[parsed.command]}')
+    set_up_process()
     try:
         return command.run(parsed)
     except (ValueError, OSError) as error:

@@ -65,7 +65,7 @@ def run(arguments: Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     outcomes = [_measure(tracker, clip, arguments) for clip in clips]
     settings = {'model': arguments.model, 'weights': str(arguments.weights or 'shipped'),
-                'fingerprint': tracker.engine.fingerprint, 'size': list(size),
+                'fingerprint': tracker.fingerprint, 'size': list(size),
                 'seed': arguments.seed, 'device': arguments.device, 'tracker': asdict(config)}
     write_report(arguments.out, outcomes, settings)
     print(as_text(outcomes))

@@ -41,9 +41,7 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
     from stm_ros.training.loop import Trainer
-    from stm_ros.inference.allocation import keep_freed_memory
 
-    keep_freed_memory()
     config = load_config(arguments.config, arguments.data)
     if arguments.iterations:
         config = shortened(config, arguments.iterations)

@@ -3,9 +3,9 @@
 """The judge: how far to believe a mask, learned from the tracker's own mistakes.
 
 Everything that is known of a mask goes into one small head: what the network's own head predicts,
-how well references and past frames agree with it at stride 8, its shape, and what its track says. It
-is fitted on roll-outs of the tracker over sequences with known truth (`stm calibrate`), and answers
-with the IoU that such masks had.
+how well references and past frames agree with it at stride 8, its shape, and what its track says.
+It is fitted on roll-outs of the tracker over sequences with known truth (`stm calibrate`), and
+answers with the IoU that such masks had.
 """
 import json
 from collections.abc import Sequence
@@ -25,7 +25,8 @@ SIGHT_CUES = ('quality', 'peak', 'fuzziness', 'cells', 'outline', 'strongest', '
               'of_references', 'like_references', 'by_recent', 'of_recent', 'like_recent')
 #: of its track, in the order of TrackCues
 TRACK_CUES = ('surprise', 'age', 'growth', 'shared', 'before', 'was_lost', 'has_place')
-_CLIP = 4.0
+#: standard deviations beyond which cues count for no more
+CLIP = 4.0
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,14 @@ class Judge:
         """The IoU with the truth that a mask is expected to have, in [0, 1]."""
         if self.weights is None:
             return float(np.clip(sight[0], 0, 1)) * (1 - track.shared)
-        assert self.mean is not None and self.scale is not None
+        return self.of_values(np.array([*sight, *track.values()]))
+
+    def of_values(self, cues: np.ndarray) -> float:
+        """The answer to C numbers, SIGHT_CUES and then TRACK_CUES, of a judge that is fitted."""
+        assert self.mean is not None and self.scale is not None and self.weights is not None
         assert self.bias is not None and self.last is not None
-        cues = np.clip((np.array([*sight, *track.values()]) - self.mean) / self.scale,
-                       -_CLIP, _CLIP)
-        hidden = np.tanh(self.weights @ cues + self.bias)
+        scaled = np.clip((cues - self.mean) / self.scale, -CLIP, CLIP)
+        hidden = np.tanh(self.weights @ scaled + self.bias)
         return float(1 / (1 + np.exp(-(self.last[:-1] @ hidden + self.last[-1]))))
 
     def to_json(self) -> str:
@@ -120,7 +124,8 @@ def sight_cues(logits: Tensor, peak: Tensor, match: Tensor | None, quality: Tens
     mask = functional.avg_pool2d(fine[:, None], 2)[:, 0]
     inside = mask.sum((1, 2)).clamp(min=1e-3)
     match = match.to(fine.dtype)
-    for logit, like in ((reference_logits(match), match[:, 0]), (recent_logits(match), match[:, 2])):
+    for logit, like in ((reference_logits(match), match[:, 0]),
+                        (recent_logits(match), match[:, 2])):
         carried = torch.sigmoid(logit)
         both = (mask * carried).sum((1, 2))
         cues += [both / inside, both / carried.sum((1, 2)).clamp(min=1e-3),

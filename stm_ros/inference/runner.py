@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network at work: one device, one precision, from an image to what it finds there."""
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import ContextManager
 from typing import NamedTuple
 from typing import Protocol
 
@@ -53,14 +53,14 @@ class NetworkOutputError(RuntimeError):
 class StageTimer(Protocol):
     """What may be told where the time of a frame goes: see benchmark.stopwatch."""
 
-    def stage(self, name: str) -> ContextManager[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """A stage of a frame, by name, while it lasts."""
 
 
 class NoTimer:
     """Times nothing."""
 
-    def stage(self, name: str) -> ContextManager[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Do nothing."""
         return nullcontext()
 
@@ -152,6 +152,16 @@ class Runner:
         :param regions: where each target is looked for, None for everywhere: in the view.
         :raises NetworkOutputError: where the output is not finite.
         """
+        found = self.find(view, geometry, bank, indices, prior, regions)
+        finite, cues, mass, descriptor, channels, alike = _fetch(found[2:])
+        if not finite.all():
+            raise NetworkOutputError('the network returned numbers that are not finite')
+        return Seen(view, found.logits, found.soft_masks, channels, mass.astype(np.float32), cues,
+                    descriptor.astype(np.float32), alike > 0)
+
+    def find(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
+             prior: Tensor | None, regions: Sequence[Region | None]) -> 'OnDevice':
+        """The work of look(), of which nothing has come back from the device yet."""
         network, grid, targets = self.network, view.grid, len(bank.columns)
         size = (network.stride * grid[0], network.stride * grid[1])
         hint = prior.to(self.dtype) if prior is not None and network.uses_prior else None
@@ -173,15 +183,10 @@ class Runner:
             cues = _in_order(places, [part.cues for part in found])
             if not network.judges_itself:
                 cues[:, SIGHT_CUES.index('quality')] = confidence_from_masks(soft_masks)
-            fetched = _fetch([
-                (torch.isfinite(small).all() & torch.isfinite(cues).all())[None], cues, mass,
-                descriptor_of(view.query.key, view.cut(cells)),
-                strongest_channel(restore_logits(logits, geometry)), alike])
-        finite, cues_here, mass_here, descriptor, channels, alike_here = fetched
-        if not finite.all():
-            raise NetworkOutputError('the network returned numbers that are not finite')
-        return Seen(view, logits, soft_masks, channels, mass_here.astype(np.float32), cues_here,
-                    descriptor.astype(np.float32), alike_here > 0)
+            return OnDevice(logits, soft_masks,
+                            (torch.isfinite(small).all() & torch.isfinite(cues).all())[None],
+                            cues, mass, descriptor_of(view.query.key, view.cut(cells)),
+                            strongest_channel(restore_logits(logits, geometry)), alike)
 
     def describe(self, view: View, masks: Tensor) -> np.ndarray:
         """What the targets of masks N×H'×W' look like: Ck float32."""
@@ -236,6 +241,19 @@ class Runner:
             places = places + corners[:, None]
         maps = match_memory(fine.flatten(2).transpose(1, 2), places, frames)
         return maps.flatten(0, 1).unflatten(2, (height, width))
+
+
+class OnDevice(NamedTuple):
+    """What becomes Seen, see there; is_finite: 1 bool, whether all of it is finite."""
+
+    logits: Tensor
+    soft_masks: Tensor
+    is_finite: Tensor
+    cues: Tensor
+    mass: Tensor
+    descriptor: Tensor
+    channels: Tensor
+    alike: Tensor
 
 
 class _Found(NamedTuple):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stm_ros.inference.windows import Region
 from stm_ros.memory.slots import Extent
 from stm_ros.networks.interface import Query
-from stm_ros.inference.windows import Region
 
 
 @dataclass(frozen=True)

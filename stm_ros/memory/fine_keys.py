@@ -1,21 +1,19 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a memory frame keeps for matching at stride 8: every position near its targets, few others."""
+"""What a memory frame keeps for matching at stride 8: all near its targets, little else."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from stm_ros.networks.fine import FineFrame
-from stm_ros.networks.fine import grid_places
 
 #: newest frames of a stream that are matched at stride 8, beside the references
 FINE_RECENT = 3
 #: positions around a target that are all kept; of the rest every second row and column
 _MARGIN = 6
-_COVERED = 0.3
 
 
 @dataclass(frozen=True)
@@ -47,19 +45,22 @@ class FineKeys:
         return FineFrame(self.key[None], masks[None], self.places, anywhere, readers.T)
 
 
-def keep_fine(fine: Tensor, masks: Tensor, targets: Sequence[int], corner: tuple[int, int]
-              ) -> FineKeys:
-    """Choose what is kept of a frame or a window of it.
+def keep_fine(fine: Tensor, masks: Tensor, targets: Sequence[int], corner: tuple[int, int],
+              boxes: Sequence[tuple[int, int, int, int]]) -> FineKeys:
+    """Choose what is kept of a frame or a window of it; nothing is asked of the device.
 
     :param fine: 1×C×h×w unit vectors. :param masks: N×h×w soft masks of `targets`.
     :param corner: row and column in the frame where the window begins.
+    :param boxes: of the targets: first row and column in the window, and those behind the last.
     """
-    covered = masks.amax(0) > _COVERED
-    near = functional.max_pool2d(covered[None, None].float(), 2 * _MARGIN + 1, 1, _MARGIN)[0, 0]
-    near[::2, ::2] = 1
-    chosen = near.flatten().nonzero()[:, 0]
-    places = grid_places(fine.shape[2], fine.shape[3], fine.device)
-    places = places + torch.tensor(corner, device=fine.device)
-    return FineKeys(fine.flatten(2)[0][:, chosen], places[chosen],
+    height, width = fine.shape[2:]
+    near = np.zeros((height, width), bool)
+    near[::2, ::2] = True
+    for top, left, bottom, right in boxes:
+        near[max(0, top - _MARGIN):max(0, bottom + _MARGIN),
+             max(0, left - _MARGIN):max(0, right + _MARGIN)] = True
+    chosen = torch.from_numpy(np.flatnonzero(near)).to(fine.device)
+    places = torch.from_numpy(np.argwhere(near) + np.array(corner)).to(fine.device)
+    return FineKeys(fine.flatten(2)[0][:, chosen], places,
                     {target: mask.flatten()[chosen].to(fine.dtype)
                      for target, mask in zip(targets, masks, strict=True)})

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+#: pixels of the network's input between positions
+FINE_STRIDE = 8
 #: stride 8 to stride 16 in the joined features; chosen in docs/evaluation.md
 FINE_SHARE = 0.5
 #: of cosine similarities: what differs by so much counts e times as much
@@ -103,7 +105,8 @@ def _match_rows(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> T
         for total in (like.get(kind), unlike.get(kind)):
             maps.append(torch.zeros_like(next(iter(like.values()))) if total is None
                         else 1 + _log(total) / _LOG_SCALE)
-    carried = _log(sum(like.values())) - _log(sum(unlike.values()))
+    both = [torch.stack(list(total.values())).sum(0) for total in (like, unlike)]
+    carried = _log(both[0]) - _log(both[1])
     maps.append(carried.clamp(-_MOST_LOGIT, _MOST_LOGIT) / _MOST_LOGIT)
     return torch.stack(maps, dim=2)
 

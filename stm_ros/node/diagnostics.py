@@ -30,7 +30,7 @@ def _memory_status(node_name: str, recovery: Recovery) -> DiagnosticStatus:
     used = sum(slot is not None for slot in bank.slots)
     values = {
         'network': tracker.network.name, 'device': str(tracker.device),
-        'precision': str(tracker.engine.dtype).removeprefix('torch.'),
+        'precision': tracker.precision,
         'slots used': f'{used} of {bank.layout.slots}',
         'memory bytes': str(bank.layout.bytes),
         'targets': f'{len(tracker.labels)} of {bank.layout.targets}',
@@ -60,9 +60,9 @@ def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> Di
             values[f'{title} p99 (ms)'] = f'{1000 * p99:.1f}'
     # read without the worker's lock: a copy of a small dictionary, at worst a frame old
     state = tracker.streams.get(stream.name)
-    states = dict(state.states) if state is not None else {}
-    for target, value in sorted(states.items()):
-        values[f'target {target}'] = value.name
+    tracks = {} if state is None else state.tracks
+    for target, track in sorted(tracks.items()):
+        values[f'target {target}'] = track.state.name
     level, message = DiagnosticStatus.OK, f'{figures.rate:.1f} frames a second'
     if figures.received == 0:
         level, message = DiagnosticStatus.WARN, 'no image has come yet'

@@ -10,8 +10,8 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import MultiThreadedExecutor
 
+from stm_ros.inference.allocation import set_up_process
 from stm_ros.node.node import StmTracker
-from stm_ros.inference.allocation import keep_freed_memory
 from stm_ros.vision.errors import InputError
 
 _THREADS = 3  # images, services, and everything else
@@ -20,7 +20,7 @@ _THREADS = 3  # images, services, and everything else
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 1 where it could not start."""
     # before there are threads, each of which would keep an arena of memory of its own
-    keep_freed_memory()
+    set_up_process()
     rclpy.init(args=arguments)
     try:
         node = StmTracker()

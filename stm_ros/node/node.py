@@ -24,6 +24,8 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
 from stm_ros import srv
+from stm_ros.inference.allocation import give_back_freed_memory
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.diagnostics import diagnostics_message
@@ -39,8 +41,6 @@ from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.inference.allocation import give_back_freed_memory
-from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.tracking.recovery import Recovery
 from stm_ros.vision.errors import InputError
 
@@ -163,7 +163,7 @@ class StmTracker(LifecycleNode):
             self._release()
             raise
         self.get_logger().info(
-            f'{tracker.network.name} on {tracker.device} in {tracker.engine.dtype}, '
+            f'{tracker.network.name} on {tracker.device} in {tracker.precision}, '
             f'{tracker.bank.layout.slots} memory frames '
             f'({tracker.bank.layout.bytes / 1e6:.0f} MB), streams {", ".join(names)}')
 

@@ -60,7 +60,7 @@ class Decision:
         return self.shared.get(target, 0.0) > MET
 
 
-def associate(found: np.ndarray, alike: Sequence[np.ndarray], targets: Sequence[Track],
+def associate(found: np.ndarray, alike: Sequence[np.ndarray] | np.ndarray, targets: Sequence[Track],
               distractors: Sequence[Track], cells: Cells) -> Decision:
     """Decide for every target what of a frame is its own.
 
@@ -68,7 +68,7 @@ def associate(found: np.ndarray, alike: Sequence[np.ndarray], targets: Sequence[
     :param alike: for each target h×w bool on `cells`: all that looks like it.
     :param targets: their tracks, moved on to this frame. :param distractors: likewise.
     """
-    owned, shared, after = found, {}, []
+    owned, shared, after = found, {}, list[Track]()
     taken = np.zeros_like(found)
     for target, like in zip(targets, alike, strict=True):
         assert target.id is not None

@@ -3,11 +3,13 @@
 """Settings of a tracker, each written here once and checked when made."""
 from dataclasses import dataclass
 
+from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.memory.policy import POLICIES
+from stm_ros.memory.policy import Paper
 from stm_ros.memory.schedule import SCHEDULES
+from stm_ros.memory.schedule import EveryNthFrame
 from stm_ros.memory.schedule import Schedule
 from stm_ros.memory.schedule import make_schedule
-from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.tracking.settings import check_fields
 from stm_ros.tracking.settings import setting
 from stm_ros.vision.errors import InputError
@@ -115,6 +117,7 @@ class TrackerConfig:
 
     @property
     def schedule(self) -> Schedule:
-        """What decides which frames stay."""
-        return make_schedule(self.memorize_by, self.memorize_every, self.memorize_seconds,
+        """What decides which frames stay; the paper counts frames."""
+        by = EveryNthFrame.name if self.policy == Paper.name else self.memorize_by
+        return make_schedule(by, self.memorize_every, self.memorize_seconds,
                              self.memorize_novelty)

@@ -65,7 +65,7 @@ def empty_result(stream: str, stamp_ns: int, geometry: Geometry) -> Result:
     return Result(stream, stamp_ns, background, (), MemoryReport(), False, LazyParts(
         soft_masks=lambda: np.ones((1, height, width), np.float32),
         readout=lambda: Readout((), np.zeros((0, 0, 0, 0), np.float32), 0),
-        attention_maps=_no_target, evidence=_no_target))
+        attention_maps=_no_target, evidence=_no_target), background)
 
 
 def _no_target(target_id: int, count: int = 0) -> NoReturn:

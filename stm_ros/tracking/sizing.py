@@ -1,12 +1,12 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """How large a tracker's memory is made: for what it expects, and for more when more comes."""
+from stm_ros.inference.runner import Runner
 from stm_ros.memory.budget import layout_within
 from stm_ros.memory.budget import spare_bytes
 from stm_ros.memory.layout import BankLayout
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.config import TrackerConfig
-from stm_ros.inference.runner import Runner
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
 from stm_ros.vision.prepare import geometry_for

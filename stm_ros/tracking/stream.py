@@ -12,8 +12,8 @@ from torch import Tensor
 from stm_ros.inference.windows import Region
 from stm_ros.inference.windows import region_around
 from stm_ros.tracking.config import TrackerConfig
-from stm_ros.tracking.track import Track
 from stm_ros.tracking.targets import TargetState
+from stm_ros.tracking.track import Track
 from stm_ros.vision.boxes import box_around
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import shift_mask

@@ -14,6 +14,7 @@ import torch
 from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.inference.runner import Runner
 from stm_ros.inference.runner import Seen
+from stm_ros.inference.runner import StageTimer
 from stm_ros.inference.windows import Region
 from stm_ros.inference.windows import reaches_out
 from stm_ros.memory.bank import MemoryBank
@@ -142,6 +143,20 @@ class Tracker:
         """Labels by target id."""
         return dict(sorted(self.labels.items()))
 
+    @property
+    def precision(self) -> str:
+        """What the network computes in, such as bfloat16."""
+        return str(self.runner.dtype).removeprefix('torch.')
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the network's weights."""
+        return self.runner.fingerprint
+
+    def time_with(self, timer: StageTimer) -> None:
+        """Have `timer` told where the time of every further step goes."""
+        self.runner.timer = timer
+
     def reconfigure(self, config: TrackerConfig) -> None:
         """Go on with other settings; those that a network or a bank is made by stay as they were.
 
@@ -186,7 +201,7 @@ class Tracker:
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
         pending = PendingWrite(
-            view=view, image=image, masks=masks, targets=ids, readable=frozenset(ids), boxes=boxes,
+            view=view, geometry=geometry, image=image, masks=masks, targets=ids, readable=frozenset(ids), boxes=boxes,
             stream=stream, stamp_ns=stamp_ns, confidence=1.0, due=False,
             descriptor=self.runner.describe(view, masks))
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
@@ -299,7 +314,8 @@ class Tracker:
                          answer=frame.answer, geometry=frame.geometry, order=frame.order,
                          mass=frame.mass)
         return Result(stream, stamp_ns, frame.answer.label_map, frame.answer.targets,
-                      memory_report(view, frame.order, frame.mass), memorized, late.parts())
+                      memory_report(view, frame.order, frame.mass), memorized, late.parts(),
+                      frame.answer.found, frame.answer.cues)
 
     @torch.inference_mode()
     def settle(self) -> None:

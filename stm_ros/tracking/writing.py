@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stm_ros.inference.runner import Runner
 from stm_ros.inference.runner import Seen
+from stm_ros.inference.views import View
+from stm_ros.inference.windows import Region
+from stm_ros.inference.windows import boxes_in_window
 from stm_ros.inference.windows import core_of
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.bank import NewFrame
@@ -17,13 +21,11 @@ from stm_ros.memory.descriptors import novelty_of
 from stm_ros.memory.fine_keys import keep_fine
 from stm_ros.memory.schedule import Candidate
 from stm_ros.memory.slots import ReferenceSource
+from stm_ros.networks.fine import FINE_STRIDE
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.compose import Answer
 from stm_ros.tracking.config import TrackerConfig
-from stm_ros.inference.runner import Runner
 from stm_ros.tracking.evidence import crop_jpeg
-from stm_ros.inference.windows import Region
-from stm_ros.inference.views import View
 from stm_ros.tracking.stream import Stream
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
@@ -41,6 +43,7 @@ class PendingWrite:
     """
 
     view: View
+    geometry: Geometry
     image: np.ndarray
     masks: Tensor
     targets: list[int]
@@ -69,10 +72,10 @@ class PendingWrite:
             extent, core = core, None
         fine = None
         if view.query.fine is not None:
-            # from stride 1 to 8
-            masks = functional.avg_pool2d(view.cut(self.masks)[:, None], 8)[:, 0]
-            fine = keep_fine(view.query.fine, masks, self.targets,
-                             (2 * view.window.top, 2 * view.window.left))
+            masks = functional.avg_pool2d(view.cut(self.masks)[:, None], FINE_STRIDE)[:, 0]
+            corner = 2 * view.window.top, 2 * view.window.left
+            fine = keep_fine(view.query.fine, masks, self.targets, corner,
+                             boxes_in_window(self.boxes.values(), self.geometry, corner))
         return NewFrame(key, value, extent, self.targets, self.readable, self.stream,
                         self.stamp_ns, self.confidence, crops, self.descriptor, source, core, fine)
 
@@ -108,7 +111,7 @@ def plan_write(*, seen: Seen, answer: Answer, predicted: Stream, image: np.ndarr
     core = None if keeps_all else core_of(boxes.values(), geometry, SpaceTimeNetwork.stride,
                                           seen.view.window)
     return PendingWrite(
-        view=seen.view, image=image, masks=masks, targets=order,
+        view=seen.view, geometry=geometry, image=image, masks=masks, targets=order,
         readable=frozenset(target.id for target in earned), boxes=boxes, stream=stream,
         stamp_ns=predicted.stamp_ns,
         confidence=float(np.mean([target.confidence for target in earned])),

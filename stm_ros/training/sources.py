@@ -70,7 +70,8 @@ def videos_in(folder: Path) -> list[list[Pair]]:
 
     :raises InputError: where the folder holds none.
     """
-    sequences = [pairs_in(path, False) for path in sorted(folder.iterdir()) if path.is_dir()]
+    sequences = [pairs_in(path, False) for path in sorted(folder.iterdir())
+                 if path.is_dir() and not path.name.startswith('.')]
     if not sequences:
         raise InputError(f'{folder} holds no sequences')
     return sequences
