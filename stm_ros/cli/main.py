@@ -6,11 +6,12 @@ import sys
 from importlib import import_module
 
 _COMMANDS = {
-    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
+    'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
     'memory': 'memory', 'weights': 'weights'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
+    'track': 'follow a target through a video, a folder of images or a camera',
     'replay': 'track through a recorded bag, a video or a folder of images',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',

@@ -90,3 +90,4 @@ def _report(summary: ReplaySummary, seconds: float, folder: Path, tracker: Track
               f'{confidence:.2f}, lost in {summary.frames_lost[target_id]} frames')
     print(f'written: {folder}/annotated.mp4, {folder}/predictions.json, {folder}/masks/'
           + (f', {folder}/bag/' if (folder / 'bag').exists() else ''))
+    print(f'report: {folder}/report.html')
