@@ -8,7 +8,7 @@ from importlib import import_module
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights'}
+    'memory': 'memory', 'weights': 'weights', 'doctor': 'doctor'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'track': 'follow a target through a video, a folder of images or a camera',
@@ -20,7 +20,8 @@ _SUMMARIES = {
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
-    'weights': 'check, convert and average checkpoints'}
+    'weights': 'check, convert and average checkpoints',
+    'doctor': 'look at this machine: what works, what does not, and what to do about it'}
 
 
 def main(arguments: list[str] | None = None) -> int:
