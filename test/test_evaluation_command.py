@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from test_report import assert_self_contained
 
 from stm_ros.cli.main import main
 from stm_ros.evaluation.label_files import read_label_file
@@ -129,6 +130,23 @@ def test_what_else_was_asked_for_is_there(outcome: Path) -> None:
         picture = cv2.imread(str(outcome / f'{name}.png'))
         assert min(picture.shape[:2]) > 300
         assert picture.std() > 5
+
+
+def test_the_page_says_the_same(outcome: Path) -> None:
+    """One file with every part, its figures those of results.json."""
+    page = (outcome / 'report.html').read_text()
+    outline = assert_self_contained(page)
+    titles = [part.text for part in outline.named('h2')]
+    assert titles == ['Sequences', 'Attributes', 'Over time', 'Worst frames', 'Confidence',
+                      'Robustness', 'What memory buys', 'Settings']
+    results = json.loads((outcome / 'results.json').read_text())
+    cells = [part.text for part in outline.named('td')]
+    for entry in results['sequences'].values():
+        assert f'{100 * entry["J&F"]:.1f}' in cells
+    assert 'tracker.memorize_every' in [part.text for part in outline.named('th')]
+    # three frames of each sequence are scored; the other picture is of the damage
+    alternatives = [part.attributes['alt'] for part in outline.named('img')]
+    assert alternatives[-1] == 'dark at strength 2' and len(alternatives) == 7
 
 
 def test_label_maps_start_with_the_reference(outcome: Path, davis: Path) -> None:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from test_report import assert_self_contained
 
 from stm_ros.cli.main import main
 from stm_ros.evaluation.reliability import Record
@@ -228,6 +229,12 @@ def test_the_command_writes_table_figures_and_pictures(tmp_path, capsys):
     assert len(rows) == 54 + 69 and {row['view'] for row in rows} == {'visible', 'absent'}
     for name in ('clips.csv', 'timeline.png', 'scene_cut_0.jpg', 'look_alike_0.jpg'):
         assert (tmp_path / name).stat().st_size > 100
+    outline = assert_self_contained((tmp_path / 'report.html').read_text())
+    assert [part.text for part in outline.named('h2')] == [
+        'Goals', 'Cases', 'scene_cut 0', 'look_alike 0']
+    assert len(outline.named('img')) == 2 and len(outline.named('svg')) == 4
+    shaded = [part.text for part in outline.named('title') if part.text == 'absent']
+    assert len(shaded) == 1, 'the target is away once'
 
 
 def test_refusals(capsys):

@@ -74,6 +74,7 @@ def run(arguments: Namespace) -> int:
     Raises InputError (or CheckpointError, OSError) where an argument cannot be used.
     """
     _check_packages()
+    from stm_ros.evaluation.evaluation_page import write_page
     from stm_ros.evaluation.plots import write_plots
     from stm_ros.evaluation.report import as_text
     from stm_ros.evaluation.report import write_report
@@ -85,6 +86,7 @@ def run(arguments: Namespace) -> int:
     evaluation = _evaluate(arguments, benchmark, predictions)
     write_report(arguments.out, evaluation)
     write_plots(arguments.out, evaluation, benchmark, predictions)
+    write_page(arguments.out / 'report.html', evaluation, benchmark, predictions)
     print(as_text(evaluation))
     if not evaluation.scores:
         print('the split is not annotated beyond its first masks: nothing was scored')
@@ -92,7 +94,7 @@ def run(arguments: Namespace) -> int:
         archive = arguments.out / 'submission.zip'
         count = write_archive(archive, predictions, benchmark.sequences)
         print(f'for the server: {archive} ({count} label maps)')
-    print(f'report: {arguments.out}')
+    print(f'report: {arguments.out}/report.html')
     return 0
 
 

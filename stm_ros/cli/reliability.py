@@ -49,6 +49,7 @@ def run(arguments: Namespace) -> int:
     from stm_ros.benchmark.settings import parse_size
     from stm_ros.evaluation.reliability_clips import CASES
     from stm_ros.evaluation.reliability_clips import ReliabilityClip
+    from stm_ros.evaluation.reliability_page import write_page
     from stm_ros.evaluation.reliability_report import as_text
     from stm_ros.evaluation.reliability_report import write_report
     from stm_ros.tracking import Tracker
@@ -68,8 +69,9 @@ def run(arguments: Namespace) -> int:
                 'fingerprint': tracker.engine.fingerprint, 'size': list(size),
                 'seed': arguments.seed, 'device': arguments.device, 'tracker': asdict(config)}
     write_report(arguments.out, outcomes, settings)
+    write_page(arguments.out / 'report.html', outcomes, settings)
     print(as_text(outcomes))
-    print(f'report: {arguments.out}')
+    print(f'report: {arguments.out}/report.html')
     return 0
 
 

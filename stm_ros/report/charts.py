@@ -38,6 +38,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Shade:
+    """A part of the x axis in another colour, and in words why."""
+
+    first: float
+    last: float
+    colour: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Scale:
     """Where the values of an axis lie in the picture."""
 
@@ -65,12 +75,14 @@ class Scale:
 
 def line_chart(title: str, lines: Sequence[Line], *, x_label: str = 'frame',
                y_range: tuple[float, float] | None = None,
-               x_range: tuple[float, float] | None = None, height: int = 150) -> Html:
+               x_range: tuple[float, float] | None = None, height: int = 150,
+               shades: Sequence[Shade] = ()) -> Html:
     """Lines over a common axis; `title` names what is drawn, and its unit."""
     x_scale = Scale(*(x_range or _extent([line.x for line in lines])), _LEFT, WIDTH - _RIGHT)
     shown = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
     y_scale = Scale(*(y_range or _extent(shown)), height - _BOTTOM, _TOP)
-    parts = [*_frame(title, height, x_label, x_scale, y_scale)]
+    parts = [_shaded(shade, x_scale, height) for shade in shades]
+    parts += _frame(title, height, x_label, x_scale, y_scale)
     for line in lines:
         if line.low is not None and line.high is not None:
             parts += [_area(run, line, x_scale, y_scale) for run in _runs(line.low, line.high)]
@@ -85,7 +97,8 @@ def line_chart(title: str, lines: Sequence[Line], *, x_label: str = 'frame',
                 parts.append(element('polyline', points=points, fill='none', stroke=line.colour,
                                      stroke_width='1.5',
                                      stroke_dasharray='4 3' if line.dashed else None))
-    parts += _legend([(line.name, line.colour) for line in lines if line.name])
+    parts += _legend([*dict.fromkeys((shade.name, shade.colour) for shade in shades),
+                      *((line.name, line.colour) for line in lines if line.name)])
     return _svg(title, height, parts)
 
 
@@ -200,6 +213,13 @@ def _legend(entries: Sequence[tuple[str, str]]) -> list[Html]:
         parts.append(element('text', name, x=str(x + 14), y='12'))
         x += 20 + 7 * len(name)
     return parts
+
+
+def _shaded(shade: Shade, x_scale: Scale, height: int) -> Html:
+    left, right = x_scale.at(shade.first), x_scale.at(shade.last)
+    return element('rect', element('title', shade.name), x=f'{left:.1f}', y=str(_TOP),
+                   width=f'{max(right - left, 0.5):.1f}', height=str(height - _BOTTOM - _TOP),
+                   fill=shade.colour)
 
 
 def _area(run: list[int], line: Line, x_scale: Scale, y_scale: Scale) -> Html:
