@@ -216,7 +216,8 @@ def test_histogram_draws_counts_and_marks() -> None:
 
 
 def test_bars_go_both_ways_from_zero() -> None:
-    chart = bars('drop', {'dark': {'1': -2.0, '2': 4.0}}, unit=' %')
+    chart = bars('drop', {'dark': {'1': -2.0, '2': 4.0}}, digits=0)
+    assert '>4<' in chart
     first, second = [part.attributes for part in Outline(chart).named('rect')][:2]
     end_of_first = float(first['x']) + float(first['width'])
     assert end_of_first == pytest.approx(float(second['x']), abs=0.2)

@@ -21,6 +21,7 @@ from stm_ros.cli.window import Window
 from stm_ros.cli.window import why_no_window
 from stm_ros.replay.camera import CameraSource
 from stm_ros.replay.camera import is_camera
+from stm_ros.replay.demo_clips import composed_source
 from stm_ros.replay.offline import ReplaySummary
 from stm_ros.replay.offline import replay
 from stm_ros.replay.showing import Point
@@ -39,13 +40,15 @@ from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.prompts import parse_box
 
+DEMO = 'demo'
 _REHEARSALS = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('source', metavar='VIDEO|FOLDER|CAMERA', help='video file; folder or '
-                        'pattern of images; camera number, /dev/videoN, or URL of a stream')
+                        'pattern of images; camera number, /dev/videoN, or URL of a stream; '
+                        '"demo" for a clip composed of photographs')
     shown = parser.add_argument_group('the target', 'in the first frame, or in --image')
     shown.add_argument('--box', action='append', default=[], metavar='X,Y,W,H',
                        help='box around it in pixels; again for each further target')
@@ -171,6 +174,8 @@ def _check(arguments: argparse.Namespace) -> None:
 def _open(arguments: argparse.Namespace) -> FrameSource:
     if is_camera(arguments.source):
         return CameraSource(arguments.source)
+    if arguments.source == DEMO and not Path(DEMO).exists():
+        return composed_source()
     return open_source(arguments.source, rate=arguments.rate)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 from functools import partial
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from stm_ros.replay.showing import Prompt
 from stm_ros.replay.showing import mask_of_prompt
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.overlay import printable
 from stm_ros.vision.overlay import target_colour
 
 TITLE = 'stm track'
@@ -26,6 +28,8 @@ HELP = 'drag: box | click: on it | right click: not it | backspace: undo | enter
 _ENTER, _ESCAPE, _BACKSPACE = (13, 10), 27, (8, 127)
 _LEAST_DRAG = 5
 _WAIT_MS = 20
+_LETTER_WIDTH = 9
+_MOST_LINES = 6
 
 
 def why_no_window() -> str | None:
@@ -160,8 +164,11 @@ def proposal(image: np.ndarray, selection: Selection,
     for (x, y), on_target in selection.points:
         cv2.circle(picture, (round(x), round(y)), 4, (0, 200, 0) if on_target else (220, 0, 0),
                    cv2.FILLED)
-    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, words[:110], (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width)
+    lines = wrap(printable(words), max(10, image.shape[1] // _LETTER_WIDTH))
+    for number, line in enumerate(lines[:_MOST_LINES]):
+        for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(picture, line, (6, 18 * (number + 1)), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
+                        colour, width)
     return picture
 
 

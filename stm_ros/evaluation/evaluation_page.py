@@ -145,14 +145,14 @@ def _worst(evaluation: Evaluation, benchmark: Benchmark, predictions: Path) -> I
 def _calibration(calibration: Calibration) -> list[Html]:
     known = [part for part in calibration.bins if part.count]
     ends = np.array([0.0, 1.0])
-    chart = line_chart('mean IoU with the truth', [
+    chart = line_chart('mean IoU with the truth, by confidence', [
         Line(ends, ends, name='as it should be', colour='var(--dim)', dashed=True),
         Line(np.array([part.confidence for part in known]),
              np.array([part.iou for part in known]), name='measured')],
-        x_label='confidence', x_range=(0, 1), y_range=(0, 1), height=300)
+        x_label='', x_range=(0, 1), y_range=(0, 1), height=300)
     counts = bars('observations by confidence', {
         f'{part.low:.2f} to {part.high:.2f}': {'observations': float(part.count)}
-        for part in known})
+        for part in known}, digits=0)
     return [chart, counts]
 
 

@@ -148,7 +148,7 @@ def histogram(title: str, edges: np.ndarray, counts: np.ndarray, *, x_label: str
     return _svg(title, height, parts)
 
 
-def bars(title: str, groups: Mapping[str, Mapping[str, float]], *, unit: str = '',
+def bars(title: str, groups: Mapping[str, Mapping[str, float]], *, digits: int = 1,
          most: float | None = None) -> Html:
     """Horizontal bars: a group for each name, in it a bar for each series."""
     series = list(dict.fromkeys(name for group in groups.values() for name in group))
@@ -168,7 +168,7 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], *, unit: str = '
             colour = SERIES_COLOURS[series.index(key) % len(SERIES_COLOURS)]
             parts.append(element('rect', x=f'{left:.1f}', y=f'{y:.1f}', height=str(row - 2),
                                  width=f'{max(right - left, 0.5):.1f}', fill=colour))
-            parts.append(element('text', f'{value:.1f}{unit}', x=f'{right + 4:.1f}',
+            parts.append(element('text', f'{value:.{digits}f}', x=f'{right + 4:.1f}',
                                  y=f'{y + 9:.1f}'))
             y += row
         y += 7
