@@ -11,5 +11,5 @@ if [ "$(cat "$environment/made-from" 2>/dev/null)" != "$wanted" ]; then
     echo "$wanted" > "$environment/made-from"
 fi
 # the theme prints an advertisement otherwise
-NO_MKDOCS_2_WARNING=1 "$environment/bin/mkdocs" build --quiet --strict --site-dir build/site
+NO_MKDOCS_2_WARNING=1 "$environment/bin/mkdocs" build --strict --site-dir build/site
 echo "written: build/site/index.html"

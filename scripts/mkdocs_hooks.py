@@ -13,8 +13,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File
-
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = {
     'README.md': 'index.md',
@@ -43,6 +41,8 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that lie outside docs/."""
+    # the rest of this module, and its tests, need no MkDocs
+    from mkdocs.structure.files import File
     for path, page in OUTSIDE.items():
         text = (ROOT / path).read_text(encoding='utf-8')
         files.append(File.generated(

@@ -199,7 +199,8 @@ def test_what_is_drawn_becomes_a_prompt() -> None:
     assert selection.prompt().points == ((125, 85), (52, 48))
     picture = proposal(image, selection)
     changed = np.abs(picture.astype(int) - image).sum(axis=2) > 30
-    assert changed[(truth == 1)].mean() > 0.9 and changed[truth == 2].mean() < 0.2
+    # the square is not the target, but the help may be written over a part of it
+    assert changed[truth == 1].mean() > 0.9 and changed[truth == 2].mean() < 0.4
     for _ in range(2):
         selection.undo()
     assert selection.prompt() is None
