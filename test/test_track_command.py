@@ -129,6 +129,11 @@ def test_first_frame_is_written_to_read_a_box_off(video: Path, tmp_path: Path, c
     assert main(['track', str(video), '--first-frame', str(tmp_path / 'first.png')]) == 0
     assert '160×120 pixels' in capsys.readouterr().out
     assert np.abs(read_image(tmp_path / 'first.png').astype(int) - scene(36)[0]).mean() < 15
+    assert main(['track', str(video), '--first-frame', str(tmp_path / 'first.png')]) == 0
+    (tmp_path / 'mine.png').write_bytes(b'drawn by hand')
+    assert main(['track', str(video), '--first-frame', str(tmp_path / 'mine.png')]) == 2
+    assert 'was not written by stm' in capsys.readouterr().err
+    assert (tmp_path / 'mine.png').read_bytes() == b'drawn by hand'
 
 
 @pytest.mark.parametrize(('words', 'told'), [
@@ -150,6 +155,15 @@ def test_user_errors_are_one_line_and_code_2(video, tmp_path, capsys, monkeypatc
     error = capsys.readouterr().err
     assert error.startswith('stm: error: ') and error.count('\n') == 1 and told in error
     assert not (tmp_path / 'out').exists()
+
+
+@weights_shipped
+def test_a_report_of_the_user_s_own_is_not_replaced(video, tracked, tmp_path, capsys) -> None:
+    words = ['track', str(video), '--box', '12,26,48,48', '--max-frames', '1', '--out']
+    (tmp_path / 'report.html').write_text('mine')
+    assert main([*words, str(tmp_path)]) == 2
+    assert 'report.html was not written by stm' in capsys.readouterr().err
+    assert (tmp_path / 'report.html').read_text() == 'mine'
 
 
 @weights_shipped
@@ -285,7 +299,7 @@ def test_ctrl_c_ends_a_camera_with_complete_files(tmp_path: Path) -> None:
              '--out', str(out)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, 'OMP_NUM_THREADS': '1'})
         deadline = time.monotonic() + 120
-        while not list(out.glob('masks/0000[3-9].png')):
+        while not list(out.rglob('0000[3-9].png')):
             assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline, 'no frame was answered'
             time.sleep(0.1)

@@ -5,6 +5,10 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
 
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import new_file
+from stm_ros.vision.output_folder import refuse_existing
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -22,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Observe, fit, and write the weights with the fit in their metadata.
 
-    :raises ValueError: where a file or folder cannot be used.
+    :raises StmError: where a file or folder cannot be used.
     """
     from safetensors.torch import save_file
 
@@ -38,7 +42,8 @@ def run(arguments: Namespace) -> int:
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.checkpoints import read_checkpoint
     if arguments.clips < 1:
-        raise ValueError(f'--clips {arguments.clips}: 1 or more are needed')
+        raise InputError(f'--clips {arguments.clips}: 1 or more are needed')
+    refuse_existing(arguments.out)
     benchmark = load_benchmark(Protocol.DAVIS_2016, arguments.root, arguments.split)
     network = without_calibration(load_network('stm_lite', arguments.weights))
     subject = Subject(network, RAW_CONFIG)
@@ -47,7 +52,7 @@ def run(arguments: Namespace) -> int:
         observe_absences(subject, arguments.clips, (240, 320))))
     state, metadata = read_checkpoint(arguments.weights)
     metadata['calibration'] = table
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, arguments.out, metadata)
+    with new_file(arguments.out) as partial:
+        save_file(state, partial, metadata)
     print(f'{table}\nwrote {arguments.out}')
     return 0

@@ -22,6 +22,7 @@ from stm_ros.cli.window import why_no_window
 from stm_ros.replay.camera import CameraSource
 from stm_ros.replay.camera import is_camera
 from stm_ros.replay.demo_clips import composed_source
+from stm_ros.replay.offline import REPORT
 from stm_ros.replay.offline import ReplaySummary
 from stm_ros.replay.offline import replay
 from stm_ros.replay.showing import Point
@@ -32,12 +33,15 @@ from stm_ros.replay.showing import reference_of_prompts
 from stm_ros.replay.sources import DEFAULT_RATE
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
+from stm_ros.replay.sources import ImageSource
 from stm_ros.replay.sources import open_source
+from stm_ros.replay.writers import result_output
 from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
+from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.prompts import parse_box
 
 DEMO = 'demo'
@@ -82,6 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Follow the targets, print how it went, and return the exit code."""
     _check(arguments)
+    inputs = [each for each in (arguments.source, arguments.mask, arguments.image,
+                                arguments.weights) if each is not None]
+    if not arguments.first_frame:
+        # before any work: what is in the way is not found out after an hour
+        result_output(arguments.out, None, inputs, (REPORT,))
     source = _open(arguments)
     if arguments.first_frame:
         return _write_first_frame(source, arguments.first_frame)
@@ -94,7 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     def show_reference(first: Frame) -> None:
         image = first.image if arguments.image is None else read_image(arguments.image)
-        reference = _reference(arguments, image, window)
+        reference = _reference(arguments, image, window, arguments.image or _first_file(source))
+        if reference.meaning:
+            print(f'mask: {reference.meaning}')
         # a picture of another occasion says nothing about where the target is now
         tracker.add_reference(image, reference.label_map, reference.labels,
                               stamp_ns=first.stamp_ns, place_hint=arguments.image is None)
@@ -108,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             return is_watched and not interrupted
 
         summary = replay(source, tracker, arguments.out, show_reference, bag_storage=None,
-                         limit=arguments.max_frames, watch=watch)
+                         limit=arguments.max_frames, inputs=inputs, watch=watch)
     if window is not None:
         window.close()
     progress.end()
@@ -183,7 +194,9 @@ def _write_first_frame(source: FrameSource, path: str) -> int:
     first = next(iter(source), None)
     if first is None:
         raise InputError(f'{source.name} holds no image')
-    write_image(path, first.image)
+    target = Path(path)
+    with OutputFolder(target.parent, (target.name,), [source.name], shared=True) as folder:
+        write_image(folder.staging / target.name, first.image)
     height, width = first.image.shape[:2]
     print(f'written: {path}, {width}×{height} pixels')
     return 0
@@ -199,10 +212,14 @@ def _window(arguments: argparse.Namespace) -> Window | None:
     return Window()
 
 
-def _reference(arguments: argparse.Namespace, image: np.ndarray, window: Window | None
-               ) -> Reference:
+def _first_file(source: FrameSource) -> Path | None:
+    return source.paths[0] if isinstance(source, ImageSource) else None
+
+
+def _reference(arguments: argparse.Namespace, image: np.ndarray, window: Window | None,
+               image_file: str | Path | None) -> Reference:
     if arguments.mask:
-        return reference_of_mask(image, arguments.mask, arguments.label)
+        return reference_of_mask(image, arguments.mask, arguments.label, image_file)
     if window is not None and arguments.click:
         return reference_of_prompts(image, [window.choose(image)], arguments.label)
     boxes = [parse_box(text) for text in arguments.box]

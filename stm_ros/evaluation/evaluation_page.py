@@ -11,7 +11,6 @@ import numpy as np
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.datasets import Benchmark
-from stm_ros.evaluation.label_files import read_label_file
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.plots import draw_frame
 from stm_ros.evaluation.plots import worst_frames
@@ -133,7 +132,7 @@ def _worst(evaluation: Evaluation, benchmark: Benchmark, predictions: Path) -> I
         frame = sequence.frames[index]
         truth = sequence.read_annotation(index)
         path = predictions / name / f'{frame.name}.png'
-        prediction = read_label_file(path) if path.is_file() else np.zeros_like(truth)
+        prediction = sequence.read_prediction(path) if path.is_file() else np.zeros_like(truth)
         own = [score for score in evaluation.scores if score.sequence == name]
         region = np.nanmean([score.region[index] for score in own])
         contour = np.nanmean([score.contour[index] for score in own])

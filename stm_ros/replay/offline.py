@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Track through a recording without a graph: every frame, in order, as fast as it goes."""
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
 
 STREAM = 'camera'
+REPORT = 'report.html'
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ReplaySummary:
 
 def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
            show_reference: Callable[[Frame], None], *, bag_storage: str | None = 'mcap',
-           limit: int | None = None,
+           limit: int | None = None, inputs: Iterable[str | Path] = (),
            on_frame: Callable[[int], None] = lambda index: None,
            watch: Callable[[np.ndarray, Result], bool] = lambda picture, result: True
            ) -> ReplaySummary:
@@ -46,6 +48,7 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
     :param show_reference: given the first frame before it is tracked; adds the references.
     :param bag_storage: 'mcap', 'sqlite3', or None for no result bag.
     :param limit: the most frames to track.
+    :param inputs: files and folders that are read, which must stay as they are.
     :param on_frame: told the index of each frame answered.
     :param watch: given each annotated picture (H×W×3 uint8 RGB) and its result; False ends the run.
     :raises InputError: where the source yields no frame, or something in it cannot be used.
@@ -58,8 +61,8 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
     count = 0
     report = TrackReport(f'Tracking in {Path(source.name).name}', {
         'source': source.name, 'network': tracker.network.name})
-    with (ResultFolder(folder, source.rate, about, bag_storage) as results,
-          report.written_to(results.path / 'report.html')):
+    results = ResultFolder(folder, source.rate, about, bag_storage, inputs=inputs, more=(REPORT,))
+    with results, report.written_to(results, REPORT):
         for count, frame in enumerate(islice(frames, limit), start=1):
             started = perf_counter()
             result = tracker.step(frame.image, stream=STREAM, stamp_ns=frame.stamp_ns)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_ros.replay.reference import reference_label_map
+from stm_ros.replay.reference import show_reference
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
@@ -30,10 +30,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Reference:
-    """The label map (H×W uint8) of an image, and names by target id."""
+    """The label map (H×W uint8) of an image, names by target id, and how it was understood."""
 
     label_map: np.ndarray
     labels: dict[int, str] = field(default_factory=dict)
+    meaning: str = ''
 
 
 def mask_of_prompt(image: np.ndarray, prompt: Prompt) -> np.ndarray:
@@ -44,7 +45,7 @@ def mask_of_prompt(image: np.ndarray, prompt: Prompt) -> np.ndarray:
     """
     if prompt.points:
         return mask_from_points(image, prompt.points, prompt.on_target, prompt.box)
-    return reference_label_map(image, None, prompt.box) > 0
+    return show_reference(image, None, None, prompt.box).label_map > 0
 
 
 def reference_of_prompts(image: np.ndarray, prompts: Sequence[Prompt],
@@ -71,17 +72,18 @@ def reference_of_prompts(image: np.ndarray, prompts: Sequence[Prompt],
     return Reference(label_map, dict(enumerate(labels, start=1)))
 
 
-def reference_of_mask(image: np.ndarray, mask: str | Path, labels: Sequence[str] = ()
-                      ) -> Reference:
+def reference_of_mask(image: np.ndarray, mask: str | Path, labels: Sequence[str] = (),
+                      image_file: str | Path | None = None) -> Reference:
     """
     Return what a mask file shows in `image`: target 1 where it is binary, else its ids.
 
     Names are given to the ids in ascending order.
 
-    :raises InputError: where the mask does not fit the image, or there are more names than ids.
+    :param image_file: where the image was read from, None where that was no picture file.
+    :raises InputError: where the mask does not fit the image, its meaning is unclear, or there are
+        more names than ids.
     """
-    label_map = reference_label_map(image, mask, None)
-    ids = [int(value) for value in np.unique(label_map) if 1 <= value <= MAX_TARGET_ID]
-    if len(labels) > len(ids):
-        raise InputError(f'{len(labels)} names, but {mask} shows {len(ids)} targets')
-    return Reference(label_map, dict(zip(ids, labels, strict=False)))
+    shown = show_reference(image, image_file, mask)
+    if len(labels) > len(shown.ids):
+        raise InputError(f'{len(labels)} names, but {mask} shows {len(shown.ids)} targets')
+    return Reference(shown.label_map, dict(zip(shown.ids, labels, strict=False)), shown.meaning)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -42,6 +43,11 @@ _KINDS = ('reference', 'memory', 'recent')
 # what History keeps of a target; NaN where there is no box
 _CONFIDENCE, _STATE, _AREA, _LEFT, _RIGHT, _TOP, _BOTTOM = range(7)
 _STATES = tuple(state.name for state in sorted(TargetState, key=lambda state: state.value))
+
+
+class _Folder(Protocol):
+    @property
+    def path(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -129,13 +135,17 @@ class TrackReport:
         page.write(path)
 
     @contextmanager
-    def written_to(self, path: str | Path) -> Iterator[None]:
-        """Write the page at the end of a `with` block, also where the run broke off."""
+    def written_to(self, folder: _Folder, name: str) -> Iterator[None]:
+        """
+        Write the page at the end of a `with` block, also where the run broke off.
+
+        :param folder: its `path` at that time is where the page goes, under `name`.
+        """
         try:
             yield
         finally:
             if self._count:
-                self.write(path)
+                self.write(folder.path / name)
 
     def _sentence(self) -> str:
         if not self._count:
