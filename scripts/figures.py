@@ -71,7 +71,7 @@ def table(rows: Rows) -> str:
     """A Markdown table; the first row is its head, figures stand to the right."""
     head, *body = rows
     rule = ['---'] + ['---:'] * (len(head) - 1)
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, rule, *body])
+    return '\n'.join('| ' + ' | '.join(row).strip() + ' |' for row in [head, rule, *body])
 
 
 def stages(results: list[dict[str, Any]]) -> str:
@@ -316,10 +316,14 @@ def stamp(run: Run) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether files differ from it."""
-    found = subprocess.run(['git', 'describe', '--always', '--dirty=+changes', '--abbrev=10'],
-                           cwd=ROOT, text=True, capture_output=True, check=False)
-    return found.stdout.strip() or 'not a git checkout'
+    """The commit that is checked out, and whether files other than the pages differ from it."""
+    def git(*words: str) -> str:
+        return subprocess.run(['git', *words], cwd=ROOT, text=True, capture_output=True,
+                              check=False).stdout.strip()
+
+    name = git('rev-parse', '--short=10', 'HEAD')
+    changes = git('status', '--porcelain', '--', ':!docs')
+    return name + ('+changes' if changes else '') if name else 'not a git checkout'
 
 
 def weights_digest() -> str:
@@ -329,10 +333,10 @@ def weights_digest() -> str:
 
 
 def machine() -> str:
-    """Processor, cores and threads."""
+    """Processor and cores."""
     from stm_ros.benchmark.machine import describe_machine
     found = describe_machine('cpu')
-    return f'{found["cpu"]}, {found["cores"]} cores, {found["threads"]} threads'
+    return f'{found["cpu"]}, {found["cores"]} cores'
 
 
 def block(made: Figure) -> str:
@@ -348,9 +352,11 @@ def block(made: Figure) -> str:
         return f'{made.render(results)}\n\n*From the figures above.*'
     commands = '`, `'.join(found['command'] for found in stamps)
     last = stamps[-1]
+    threads = results[-1].get('machine', {}).get('threads')
+    used = '' if threads is None else f', network on {threads} of them'
     return (f'{made.render(results)}\n\n*`{commands}`; stm_ros {last["stm_ros"]}, commit '
             f'{last["commit"]}, weights {last["weights"]}, torch {last["torch"]}, Python '
-            f'{last["python"]}; {last["machine"]}; {last["date"]}.*')
+            f'{last["python"]}; {last["machine"]}{used}; {last["date"]}.*')
 
 
 def placed(page: str, name: str, content: str) -> str:
