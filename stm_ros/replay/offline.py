@@ -11,8 +11,8 @@ from time import perf_counter
 
 import numpy as np
 
-from stm_ros.replay.sources import Frame
-from stm_ros.replay.sources import FrameSource
+from stm_ros.replay.frames import Frame
+from stm_ros.replay.frames import FrameSource
 from stm_ros.replay.writers import ResultFolder
 from stm_ros.report.tracking import TrackReport
 from stm_ros.tracking import Result
@@ -85,7 +85,8 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
             'frame_count': count,
             'mean_confidence': {str(key): round(value, 6)
                                 for key, value in summary.mean_confidence.items()},
-            'frames_lost': {str(key): value for key, value in summary.frames_lost.items()}}
+            'frames_lost': {str(key): value for key, value in summary.frames_lost.items()},
+            **({'notes': source.notes} if source.notes else {})}
     return summary
 
 
