@@ -17,7 +17,7 @@ from stm_ros.vision.errors import InputError
 #: where a model's mesh lies below its folder, in both collections
 _MESHES = ('meshes/textured.dae', 'textured.obj')
 _LONGEST_TEXTURE = 1024
-_MOST_LOADED = 48
+_MOST_LOADED = 128
 _DIRECTIONS = 400
 
 

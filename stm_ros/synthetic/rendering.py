@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 
@@ -38,20 +37,6 @@ class Light:
     direction: np.ndarray
     colour: tuple[float, float, float]
     power: float
-
-
-class Drawn(NamedTuple):
-    """
-    One picture of meshes alone.
-
-    colours: H×W×3 float32 sRGB 0..255, black where no mesh is. owner: H×W uint8, 0 for none, else
-    one more than the mesh's index. depth: H×W float32, metres along the optical axis, infinite
-    where no mesh is.
-    """
-
-    colours: np.ndarray
-    owner: np.ndarray
-    depth: np.ndarray
 
 
 def missing_for_rendering() -> str | None:
@@ -103,32 +88,35 @@ class Renderer:
         self._canvas.delete()
 
     def draw(self, camera: Camera, poses: Sequence[np.ndarray], lights: Sequence[Light],
-             ambient: float) -> Drawn:
+             ambient: float) -> tuple[np.ndarray, np.ndarray]:
         """
         Draw all meshes.
 
         :param poses: one 4×4 a mesh, which may scale.
         :param lights: up to four. ambient: what comes from everywhere, 1 is full white.
+        :returns: colours H×W×3 float32 sRGB 0..255, black where no mesh is, and depth H×W float32,
+            metres along the optical axis, infinite where no mesh is.
         """
         self._arrange(camera, poses)
         self._illuminate(lights, ambient)
         flags = self._pyrender.RenderFlags.SKIP_CULL_FACES
-        colours, _ = self._canvas.render(self._scene, flags)
-        return Drawn(colours.astype(np.float32), *self._owners())
+        colours, depth = self._canvas.render(self._scene, flags)
+        return colours.astype(np.float32), _without_nothing(depth)
 
     def outline(self, camera: Camera, poses: Sequence[np.ndarray]
                 ) -> tuple[np.ndarray, np.ndarray]:
-        """Return only owner and depth (see `Drawn`); poses may be flat, as those of shadows are."""
-        self._arrange(camera, poses)
-        return self._owners()
+        """
+        Draw only whose each pixel is.
 
-    def _owners(self) -> tuple[np.ndarray, np.ndarray]:
+        :param poses: one 4×4 a mesh, which may be flat, as those of shadows are.
+        :returns: H×W uint8, 0 for none, else one more than the mesh's index; depth as `draw`.
+        """
+        self._arrange(camera, poses)
         render = self._pyrender.RenderFlags
         colours = {node: (index, 0, 0) for index, node in enumerate(self._nodes, start=1)}
         picture, depth = self._canvas.render(
             self._scene, render.SEG | render.SKIP_CULL_FACES, colours)
-        return (np.ascontiguousarray(picture[..., 0]),
-                np.where(depth > 0, depth, np.inf).astype(np.float32))
+        return np.ascontiguousarray(picture[..., 0]), _without_nothing(depth)
 
     def _arrange(self, camera: Camera, poses: Sequence[np.ndarray]) -> None:
         if self._scene.main_camera_node is not None:
@@ -158,6 +146,11 @@ class Renderer:
             positions=mesh.vertices, normals=mesh.normals, texcoord_0=mesh.coordinates,
             indices=mesh.faces, material=material)
         return self._pyrender.Mesh([primitive])
+
+
+def _without_nothing(depth: np.ndarray) -> np.ndarray:
+    """Say infinite where pyrender says 0, for nothing."""
+    return np.where(depth > 0, depth, np.inf).astype(np.float32)
 
 
 def _along(direction: np.ndarray) -> np.ndarray:

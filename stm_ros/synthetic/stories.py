@@ -148,9 +148,12 @@ class Scene:
 
 
 def make_scene(recipe: Recipe, objects: Sequence[ObjectFolder], pictures: Pictures,
-               random: Generator) -> Scene:
-    """Cast the objects and stage the recipe; everything follows from `random`."""
-    cast = _cast(recipe, objects, random)
+               random: Generator, target: ObjectFolder | None = None) -> Scene:
+    """Cast the objects and stage the recipe; everything follows from `random`.
+
+    :param target: the first of them; one of `objects` by chance where None.
+    """
+    cast = _cast(recipe, objects, target or objects[int(random.integers(len(objects)))], random)
     places = make_slots(len(cast), random, recipe.on_table)
     actors = [_object_actor(recipe, mesh, place, index, random)
               for index, (mesh, place) in enumerate(zip(cast, places, strict=True))]
@@ -163,8 +166,8 @@ def make_scene(recipe: Recipe, objects: Sequence[ObjectFolder], pictures: Pictur
                  recipe.shutter)
 
 
-def _cast(recipe: Recipe, objects: Sequence[ObjectFolder], random: Generator) -> list[Mesh]:
-    target = objects[int(random.integers(len(objects)))]
+def _cast(recipe: Recipe, objects: Sequence[ObjectFolder], target: ObjectFolder,
+          random: Generator) -> list[Mesh]:
     others = [place for place in objects if place != target]
     if recipe.same_kind:
         others = [place for place in others if place.kind == target.kind] or others
