@@ -5,6 +5,7 @@ import json
 
 import pytest
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from stm_ros.cli.main import main
@@ -83,6 +84,7 @@ def test_wilsons_interval_has_the_textbook_values():
         wilson_interval(0, 0)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilsons_interval_holds_the_share_and_is_mirrored(counts):
     successes, trials = counts
@@ -92,6 +94,7 @@ def test_wilsons_interval_holds_the_share_and_is_mirrored(counts):
     assert mirrored == pytest.approx((1 - high, 1 - low))
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 50).flatmap(
     lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=1, max_size=12))
 def test_a_pooled_interval_lies_between_the_worst_and_the_best_clip(parts):

@@ -83,7 +83,8 @@ def random_recipe(random: Generator, frames: int, degrees: tuple[float, float]) 
         degrees=float(random.uniform(*degrees)) * frames, twin=chance(0.3), same_kind=chance(0.35),
         held=chance(0.25), passed=chance(0.2), leaves=chance(0.2), crosses=chance(0.4),
         lights_move=chance(0.5), lights_switch=chance(0.15), camera_moves=chance(0.65),
-        shutter=float(random.uniform(0, 0.35)), gone=(start, start + float(random.uniform(0, 0.2))))
+        shutter=float(random.uniform(0, 0.35)),
+        gone=(start, start + float(random.uniform(0.1, 0.3))))
 
 
 def _turn(recipe: Recipe) -> Recipe:
