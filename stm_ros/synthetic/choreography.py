@@ -106,7 +106,7 @@ class Actor:
 
     def at(self, time: float) -> np.ndarray:
         """Return its 4×4 pose, which scales, at a time."""
-        turn, place = self.turning.at(time), self.route.at(time).copy()
+        turn, place = self.turning.at(time), np.array(self.route.at(time), float)
         if self.rests:
             place[2] -= lowest_point(self.mesh, turn) * self.scale
         return pose(turn * self.scale, place)
