@@ -148,7 +148,7 @@ def test_hidden_and_outside_parts_are_not_in_view():
     assert share == pytest.approx((owners == 1).sum() / whole.sum())
     assert not shows_all_targets(film)
     film.close()
-    edge = Film(scene(still(box(), (0.42, 0, 0), is_target=True, rests=True)), Lens(SIZE))
+    edge = Film(scene(still(box(), (0.33, 0, 0), is_target=True, rests=True)), Lens(SIZE))
     seen = edge.owners(0.0) == 1
     assert seen[:, -1].any() and 0.1 < edge.share_in_view(0.0, 0, seen) < 0.9
     edge.close()
