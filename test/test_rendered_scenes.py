@@ -3,7 +3,6 @@
 """What rendered clips are made of, where no renderer is needed: ways, tables, light, files."""
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -279,33 +278,35 @@ def test_training_reads_what_is_written_ids_and_depth_exact(tmp_path):
 
 
 def test_an_interrupted_clip_is_not_there_and_is_written_anew(tmp_path):
-    folder = ClipFolder(tmp_path, 'training')
+    root = tmp_path / 'out'
+    folder = ClipFolder(root, 'training')
 
     def breaking():
         yield frames()[0]
+        assert not root.exists()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         folder.write('one', breaking())
     assert not folder.holds('one')
-    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith('.')] == []
+    assert not root.exists()
     folder.write('one', frames(2))
-    assert len(list((tmp_path / 'one' / 'images').iterdir())) == 2
-    assert not list(tmp_path.glob('.unfinished*'))
+    assert len(list((root / 'one' / 'images').iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
 def test_davis_2017_reads_what_is_written(tmp_path):
-    folder = ClipFolder(tmp_path, 'davis', 'dev')
+    root = tmp_path / 'out'
+    folder = ClipFolder(root, 'davis', 'dev')
     for name in ('two', 'one'):
         folder.write(name, frames(depth=False))
         assert folder.holds(name)
-    benchmark = load_benchmark(Protocol.DAVIS_2017, tmp_path, 'dev')
+    benchmark = load_benchmark(Protocol.DAVIS_2017, root, 'dev')
     assert [sequence.name for sequence in benchmark.sequences] == ['one', 'two']
     for index, frame in enumerate(frames()):
         assert np.array_equal(benchmark.sequences[0].read_annotation(index), frame.label_map)
     assert benchmark.sequences[0].entries == {0: (1, 2)}
-    assert {path.name for path in Path(tmp_path).iterdir()} == {
-        'JPEGImages', 'Annotations', 'ImageSets'}
+    assert {path.name for path in root.iterdir()} == {'JPEGImages', 'Annotations', 'ImageSets'}
 
 
 def test_depth_is_in_millimetres_and_nothing_is_zero():
