@@ -204,6 +204,24 @@ def test_the_command_writes_whole_clips_and_goes_on_where_it_stopped(objects, tm
 
 
 @photographs_installed
+def test_a_clip_without_a_scene_is_left_out_and_the_others_are_made(objects, tmp_path, capsys,
+                                                                    monkeypatch):
+    from stm_ros.synthetic import producing
+    made = producing.shows_all_targets
+    asked = []
+
+    def first_clip_fails(film):
+        asked.append(film)
+        return len(asked) > 12 and made(film)
+    monkeypatch.setattr(producing, 'shows_all_targets', first_clip_fails)
+    assert main(['render', '--objects', str(objects), '--size', '64x64', '--frames', '2', '--clips',
+                 '2', '--out', str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert 'mixed_0_0000 is left out: clip 0: in 12 attempts' in printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ['mixed_0_0001']
+
+
+@photographs_installed
 def test_stories_are_written_as_davis_2017_with_ids_of_targets_only(objects, tmp_path):
     assert main(['render', '--objects', str(objects), '--out', str(tmp_path), '--size', '96x72',
                  '--frames', '3', '--clips', '2', '--first', '3', '--stories', '--split',

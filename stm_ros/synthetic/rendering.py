@@ -10,6 +10,7 @@ import ctypes.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from stm_ros.synthetic.objects import Mesh
 from stm_ros.vision.errors import InputError
 
 MOST_LIGHTS = 4
+_TOO_OLD_OPENGL = '3.1.0'
 MOST_MESHES = 254
 _NEAR, _FAR = 0.02, 60.0
 #: OpenGL's camera looks along -z with y up
@@ -45,6 +47,9 @@ def missing_for_rendering() -> str | None:
               if find_spec(name) is None]
     if absent:
         return f'{", ".join(absent)} is not installed; see docs/rendering.md'
+    if version('PyOpenGL') == _TOO_OLD_OPENGL:
+        return (f'PyOpenGL {_TOO_OLD_OPENGL}, which pyrender asks for, has no OSMesa that works: '
+                'pip install --no-deps -r requirements/opengl.txt')
     if ctypes.util.find_library('OSMesa') is None:
         return 'the library libOSMesa is not installed (apt-get install libosmesa6)'
     return None
