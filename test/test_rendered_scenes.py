@@ -33,6 +33,7 @@ from stm_ros.synthetic.reliability_clips import View
 from stm_ros.synthetic.rendered_clips import share_inside
 from stm_ros.synthetic.rendered_reliability import others_apart
 from stm_ros.synthetic.rendered_reliability import view_of
+from stm_ros.synthetic.rendering import missing_for_rendering
 from stm_ros.synthetic.staging import Backdrop
 from stm_ros.synthetic.staging import Lighting
 from stm_ros.synthetic.staging import Surface
@@ -330,4 +331,17 @@ def test_refusals_of_the_command(tmp_path, capsys):
                         (['--backgrounds', str(tmp_path)], 'holds no pictures')):
         assert main([*usual, *words]) == 2
         assert told in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.skipif(missing_for_rendering() is None, reason='here all is there to render with')
+def test_the_command_says_what_is_missing(tmp_path, capsys):
+    pytest.importorskip('skimage', reason='scikit-image has the photographs')
+    from render_helpers import write_object
+
+    from stm_ros.cli.main import main
+    write_object(tmp_path, 'ycb_024_bowl')
+    assert main(['render', '--objects', str(tmp_path), '--out', str(tmp_path / 'out')]) == 2
+    told = capsys.readouterr().err
+    assert 'nothing can be rendered here' in told and missing_for_rendering() in told
     assert not (tmp_path / 'out').exists()
