@@ -35,7 +35,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / 'runs' / 'figures'
 STAMP = 'stamp.json'
-SEEDS = (100, 101, 102)
+SEEDS = '100-102'
 #: what a figure waits for at most
 MOST_SECONDS = 3 * 3600
 Rows = list[list[str]]
@@ -173,40 +173,32 @@ def soak(results: list[dict[str, Any]]) -> str:
 
 
 def reliability(results: list[dict[str, Any]]) -> str:
-    """The clips of all seeds together, case by case, and the goals for each seed."""
-    from stm_ros.evaluation.reliability import ClipScore
-    from stm_ros.evaluation.reliability import judge_goals
-    from stm_ros.evaluation.reliability import summarise_case
-    names = ClipScore.__dataclass_fields__
-    scores: dict[str, list[Any]] = {}
-    for row in (row for result in results for row in result['clips']):
-        score = ClipScore(**{name: row[name] for name in names})
-        scores.setdefault(row['case'], []).append(score)
-    summaries = [vars(summarise_case(case, of_case)) for case, of_case in scores.items()]
-    columns = list(summaries[0])
-    cases = table([[name.replace('_', ' ') for name in columns],
-                   *([figure(summary[name]) for name in columns] for summary in summaries)])
-    judged = [judge_goals([ClipScore(**{name: row[name] for name in names})
-                           for row in result['clips']]) for result in results]
-    goals = [['goal', 'wanted', *(f'seed {result["settings"]["seed"]}' for result in results)]]
-    for same in zip(*judged, strict=True):
-        goals.append([same[0].name, same[0].wanted, *(goal_figure(goal) for goal in same)])
+    """The clips of all seeds together, case by case, and the goals."""
+    from stm_ros.evaluation.reliability_page import HEADINGS
+    [found] = results
+    cases = table([list(HEADINGS.values()), *(
+        [figure(row[name], row['intervals'].get(name)) for name in HEADINGS]
+        for row in found['cases'])])
+    goals = [['goal', 'wanted', 'measured'], *(
+        [goal['name'], goal['wanted'], goal_figure(goal)] for goal in found['goals'])]
     return f'{cases}\n\n{table(goals)}'
 
 
-def figure(value: object) -> str:
-    """A share in per cent, a count as it is, nothing where nothing was measured."""
-    if isinstance(value, float):
-        return f'{100 * value:.1f}'
-    return '' if value is None else str(value)
+def figure(value: object, interval: Sequence[float] | None = None) -> str:
+    """A share in per cent with its interval, a count as it is, nothing where none was measured."""
+    if not isinstance(value, float):
+        return '' if value is None else str(value)
+    sure = '' if interval is None else f' ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})'
+    return f'{100 * value:.1f}{sure}'
 
 
-def goal_figure(goal: Any) -> str:
+def goal_figure(goal: dict[str, Any]) -> str:
     """What was measured, in bold where it is not what is wanted."""
-    if goal.measured is None:
+    if goal['measured'] is None:
         return ''
-    text = f'{100 * goal.measured:.1f} %' if '%' in goal.wanted else f'{goal.measured:.0f}'
-    return text if goal.is_met else f'**{text}**'
+    text = (f'{figure(float(goal["measured"]), goal["interval"])} %' if '%' in goal['wanted']
+            else f'{goal["measured"]:.0f}')
+    return text if goal['is_met'] else f'**{text}**'
 
 
 def accuracy(results: list[dict[str, Any]]) -> str:
@@ -258,9 +250,8 @@ def figures(davis: str | None) -> list[Figure]:
         *of_speed,
         Figure('goals', speed, tuple(run for item in of_speed for run in item.runs), goals,
                follows=True),
-        Figure('reliability', honesty, tuple(
-            Run(f'reliability_{seed}', ('reliability', '--seed', str(seed)), 'reliability.json')
-            for seed in SEEDS), reliability),
+        Figure('reliability', honesty, (Run('reliability', ('reliability', '--seeds', SEEDS),
+                                            'reliability.json'),), reliability),
         Figure('soak', honesty, bench('soak', 'soak', '--soak', '10000', '--size', '320x240'),
                soak),
         Figure('accuracy', scores, (

@@ -14,7 +14,7 @@ PROGRAM_ERROR = 70
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights', 'doctor': 'doctor'}
+    'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'track': 'follow a target through a video, a folder of images or a camera',
@@ -27,6 +27,7 @@ _SUMMARIES = {
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
     'weights': 'check, convert and average checkpoints',
+    'render': 'render clips of turning objects, their truth exact',
     'doctor': 'look at this machine: what works, what does not, and what to do about it'}
 
 

@@ -284,5 +284,7 @@ def _print_summary(summary: ReplaySummary, progress: Progress, folder: Path, tra
     for target_id, confidence in summary.mean_confidence.items():
         print(f'target {target_id} ({tracker.targets[target_id]}): mean confidence '
               f'{confidence:.2f}, lost in {summary.frames_lost[target_id]} frames')
+    for note in source.notes:
+        print(f'stm: note: {note}', file=sys.stderr)
     print(f'written: {folder}/annotated.mp4, {folder}/predictions.json, {folder}/masks/')
     print(f'report: {folder}/report.html')

@@ -38,6 +38,7 @@ class CameraSource:
         """Open it; InputError where that fails."""
         self.name = camera
         self.dropped = 0
+        self.notes: list[str] = []
         self._capture = cv2.VideoCapture(int(camera) if camera.isdigit() else camera)
         if not self._capture.isOpened():
             raise InputError(
