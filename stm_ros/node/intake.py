@@ -95,7 +95,8 @@ class ImageIntake:
     def _offered(self) -> ReliabilityPolicy:
         """Reliable, where there is a publisher and every one is; one that is not would be lost."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
-        offered = {each.qos_profile.reliability for each in publishers}
+        offered = {each.qos_profile.reliability for each in publishers
+                   if each.topic_type == f'sensor_msgs/msg/{self.kind.__name__}'}
         return (ReliabilityPolicy.RELIABLE if offered == {ReliabilityPolicy.RELIABLE}
                 else ReliabilityPolicy.BEST_EFFORT)
 
