@@ -208,9 +208,8 @@ def test_youtube_vos_writes_the_archive(davis: Path, weights: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(('words', 'message'), [
     (['--every', '0'], '--every 0: accepted is 1 or more'),
-    (['--set', 'colour=3'], '--set colour=3: TrackerConfig has input_size'),
-    (['--set', 'top_k=many'], '--set top_k=many: int is accepted'),
-    (['--set', 'follow_look_alikes=maybe'], 'follow_look_alikes=maybe: bool is accepted: true'),
+    (['--set', 'colour=3'], '--set colour=3: NAME=VALUE is accepted; names are input_size'),
+    (['--set', 'top_k=many'], "--set top_k is 'many'; a whole number is accepted"),
     (['--policy', 'none'], "policy is 'none'"),
     (['--perturb', 'fog'], "no perturbation 'fog'"),
     (['--sequences', 'three'], 'no sequence three'),
@@ -228,8 +227,7 @@ def test_bad_arguments_are_refused(
 
 
 @pytest.mark.parametrize(('word', 'value'), [
-    ('false', False), ('False', False), ('0', False), ('no', False), ('off', False),
-    ('true', True), ('1', True), ('yes', True)])
+    ('false', False), ('False', False), ('true', True), ('True', True)])
 def test_a_setting_is_parsed_by_the_type_of_its_field(word: str, value: bool) -> None:
     """`bool('false')` is true, and an ablation by it measured nothing."""
     config = changed_config({}, [f'follow_look_alikes={word}', 'top_k=7', 'lost_below=0.1'])

@@ -3,7 +3,6 @@
 """`stm eval`: measure a tracker on DAVIS-2016, DAVIS-2017, YouTube-VOS, or a folder like them."""
 from argparse import ArgumentParser
 from argparse import Namespace
-from dataclasses import asdict
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from stm_ros.cli.devices import check_device
+from stm_ros.cli.settings import add_set_option
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import OutputFolder
 
@@ -23,8 +23,6 @@ _ARCHIVE = 'submission.zip'
 _RESULTS = ('predictions', 'results.json', 'objects.csv', 'frames.csv', 'attributes.csv',
             'perturbations.csv', 'memories.csv', 'report.png', 'calibration.png',
             'perturbations.png', 'memories.png', 'calibration.json', 'report.html', _ARCHIVE)
-_WORDS = {'true': True, 'yes': True, 'on': True, '1': True,
-          'false': False, 'no': False, 'off': False, '0': False}
 _TRACKER_OPTIONS = ('input_size', 'max_frames', 'memorize_every', 'top_k', 'policy', 'dtype')
 
 
@@ -52,10 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     tracker.add_argument('--top-k', type=int, help='memory positions read; 0 for all')
     tracker.add_argument('--policy', help='which frame memory gives up')
     tracker.add_argument('--dtype', help='auto, float32, bfloat16 or float64')
-    tracker.add_argument(
-        '--set', action='append', default=[], metavar='NAME=VALUE', dest='settings',
-        help='any other field of TrackerConfig; may be repeated',
-    )
+    add_set_option(tracker)
     tracker.add_argument(
         '--predictions', type=Path, help='score the label maps of this folder instead of tracking'
     )
@@ -194,26 +189,6 @@ def changed_config(changes: dict[str, Any], settings: list[str]) -> 'TrackerConf
     Raises InputError for a field that does not exist or a value it does not take.
     """
     from stm_ros.tracking import TrackerConfig
+    from stm_ros.tracking.settings import parse_settings
 
-    changes = dict(changes)
-    types = {name: type(value) for name, value in asdict(TrackerConfig()).items()}
-    for setting in settings:
-        name, _, value = setting.partition('=')
-        if name not in types:
-            raise InputError(f'--set {setting}: TrackerConfig has {", ".join(types)}')
-        changes[name] = _parsed(types[name], value, setting)
-    return TrackerConfig(**changes)
-
-
-def _parsed(kind: type, value: str, setting: str) -> Any:
-    """The value of a setting in the type of its field; bool('false') would be true."""
-    if kind is bool:
-        if value.lower() not in _WORDS:
-            raise InputError(f'--set {setting}: bool is accepted: {", ".join(_WORDS)}')
-        return _WORDS[value.lower()]
-    if kind not in (int, float, str):
-        raise InputError(f'--set {setting}: a {kind.__name__} cannot be set in this way')
-    try:
-        return kind(value)
-    except ValueError as error:
-        raise InputError(f'--set {setting}: {kind.__name__} is accepted') from error
+    return TrackerConfig(**{**changes, **parse_settings(TrackerConfig, settings)})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stm_ros.cli.evaluate import changed_config
+from stm_ros.cli.settings import add_set_option
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import OutputFolder
 
@@ -40,8 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--objects', type=Path, metavar='DIR',
                         help='folder of objects, for the cases that are rendered '
                         '(docs/rendering.md); these are left out without it')
-    parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
-                        dest='settings', help='a field of TrackerConfig; may be repeated')
+    add_set_option(parser)
     parser.add_argument('--sheets', action='store_true',
                         help='also write pictures of the frames at which something happens')
     parser.add_argument('--out', type=Path, default=Path('runs/reliability'),

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from stm_ros.cli.evaluate import changed_config
+from stm_ros.cli.settings import add_set_option
 from stm_ros.cli.window import Window
 from stm_ros.cli.window import why_no_window
 from stm_ros.replay.camera import CameraSource
@@ -79,8 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument('--model', default='stm_lite', help='(%(default)s)')
     network.add_argument('--weights', help='its weights; the shipped ones if left out')
     network.add_argument('--device', default='cpu', help='cpu or cuda (%(default)s)')
-    network.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
-                         dest='settings', help='a field of TrackerConfig; may be repeated')
+    add_set_option(network)
 
 
 def run(arguments: argparse.Namespace) -> int:
