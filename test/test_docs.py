@@ -26,6 +26,8 @@ LINK = re.compile(r'!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)')
 
 def script(name: str) -> ModuleType:
     """A module of scripts/, which is no package."""
+    if str(ROOT / 'scripts') not in sys.path:
+        sys.path.append(str(ROOT / 'scripts'))
     spec = spec_from_file_location(name, ROOT / 'scripts' / f'{name}.py')
     module = module_from_spec(spec)
     # dataclasses look their module up by name
