@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything by themselves. `make help` lists the targets.
 SHELL := /bin/bash
 
-.PHONY: help setup demo test lint docs-tables soak colcon clean
+.PHONY: help setup demo test lint docs-tables soak colcon clean docs reference figures pictures
 
 help:
 	@echo 'make demo    set up, then follow a target through a real video over ROS 2, into runs/demo/'
@@ -13,6 +13,9 @@ help:
 	@echo 'make docs-tables   write what is made from the settings: docs/components.md, config/stm.yaml'
 	@echo 'make soak    the tests that run for minutes and show that nothing grows'
 	@echo 'make colcon  build with colcon into install/, against .venv or a sourced ROS 2'
+	@echo 'make docs    build the documentation into build/site; a dead link fails'
+	@echo 'make reference, make figures, make pictures'
+	@echo '             make the parts of the documentation that the tool writes; see CONTRIBUTING.md'
 	@echo 'make clean   remove .venv and everything built'
 
 setup:
@@ -35,6 +38,18 @@ soak: setup
 
 colcon: setup
 	scripts/colcon.sh
+
+docs:
+	scripts/docs.sh
+
+reference: setup
+	.venv/bin/python scripts/make_reference.py
+
+figures: setup
+	.venv/bin/python scripts/figures.py $(if $(ONLY),--only '$(ONLY)') $(if $(RENDER),--render) $(if $(DAVIS),--davis '$(DAVIS)')
+
+pictures: setup
+	.venv/bin/python scripts/pictures.py
 
 clean:
 	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

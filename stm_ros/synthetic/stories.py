@@ -83,7 +83,8 @@ def random_recipe(random: Generator, frames: int, degrees: tuple[float, float]) 
         degrees=float(random.uniform(*degrees)) * frames, twin=chance(0.3), same_kind=chance(0.35),
         held=chance(0.25), passed=chance(0.2), leaves=chance(0.2), crosses=chance(0.4),
         lights_move=chance(0.5), lights_switch=chance(0.15), camera_moves=chance(0.65),
-        shutter=float(random.uniform(0, 0.35)), gone=(start, start + float(random.uniform(0, 0.2))))
+        shutter=float(random.uniform(0, 0.35)),
+        gone=(start, start + float(random.uniform(0.1, 0.3))))
 
 
 def _turn(recipe: Recipe) -> Recipe:
@@ -148,9 +149,12 @@ class Scene:
 
 
 def make_scene(recipe: Recipe, objects: Sequence[ObjectFolder], pictures: Pictures,
-               random: Generator) -> Scene:
-    """Cast the objects and stage the recipe; everything follows from `random`."""
-    cast = _cast(recipe, objects, random)
+               random: Generator, target: ObjectFolder | None = None) -> Scene:
+    """Cast the objects and stage the recipe; everything follows from `random`.
+
+    :param target: the first of them; one of `objects` by chance where None.
+    """
+    cast = _cast(recipe, objects, target or objects[int(random.integers(len(objects)))], random)
     places = make_slots(len(cast), random, recipe.on_table)
     actors = [_object_actor(recipe, mesh, place, index, random)
               for index, (mesh, place) in enumerate(zip(cast, places, strict=True))]
@@ -163,8 +167,8 @@ def make_scene(recipe: Recipe, objects: Sequence[ObjectFolder], pictures: Pictur
                  recipe.shutter)
 
 
-def _cast(recipe: Recipe, objects: Sequence[ObjectFolder], random: Generator) -> list[Mesh]:
-    target = objects[int(random.integers(len(objects)))]
+def _cast(recipe: Recipe, objects: Sequence[ObjectFolder], target: ObjectFolder,
+          random: Generator) -> list[Mesh]:
     others = [place for place in objects if place != target]
     if recipe.same_kind:
         others = [place for place in others if place.kind == target.kind] or others
