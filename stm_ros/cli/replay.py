@@ -4,6 +4,7 @@
 import argparse
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.prompts import parse_box
+
+_BAG_SUFFIXES = ('.mcap', '.db3')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay, print how it went, and return the exit code."""
     if arguments.max_frames is not None and arguments.max_frames < 1:
         raise InputError(f'--max-frames {arguments.max_frames} is less than one')
+    _check_rosbags(arguments)
     box = None if arguments.box is None else parse_box(arguments.box)
     source = open_source(arguments.source, arguments.topic, arguments.rate)
     # the same input must give the same bytes; warn where a device cannot promise that
@@ -74,6 +78,18 @@ def run(arguments: argparse.Namespace) -> int:
         limit=arguments.max_frames, on_frame=_show_progress)
     _report(summary, time.monotonic() - started, Path(arguments.out), tracker)
     return 0
+
+
+def _check_rosbags(arguments: argparse.Namespace) -> None:
+    if find_spec('rosbags') is not None:
+        return
+    path = Path(arguments.source)
+    if path.suffix in _BAG_SUFFIXES or (path / 'metadata.yaml').exists():
+        raise InputError(f"{path} is a bag, and rosbags, which reads it, is not installed: "
+                         "pip install 'stm_ros[replay]'")
+    if arguments.storage != 'none':
+        raise InputError('rosbags, which writes the result bag, is not installed: '
+                         "pip install 'stm_ros[replay]', or --storage none for no bag")
 
 
 def _show_progress(index: int) -> None:
