@@ -15,9 +15,11 @@ from stm_ros.node.diagnostics import INACTIVE  # noqa: E402
 from stm_ros.node.diagnostics import StreamReport  # noqa: E402
 from stm_ros.node.diagnostics import judgement  # noqa: E402
 from stm_ros.node.keeping import MemoryKeeper  # noqa: E402
+from stm_ros.node.parameters import check_values  # noqa: E402
 from stm_ros.node.services import OutcomeUnknownError  # noqa: E402
 from stm_ros.node.services import outcome_of  # noqa: E402
 from stm_ros.node.settings import NodeSettings  # noqa: E402
+from stm_ros.node.settings import parameters  # noqa: E402
 from stm_ros.node.streams import WINDOW_SECONDS  # noqa: E402
 from stm_ros.node.streams import CameraStream  # noqa: E402
 from stm_ros.node.streams import ReceivedFrame  # noqa: E402
@@ -216,6 +218,18 @@ def test_more_threads_are_taken_while_they_bring_much(seconds, most, expected):
 def test_settings_of_the_node_that_cannot_be_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         NodeSettings(**change)
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'model': 'xmem'}, "model is 'xmem'"), ({'memory.max_frames': 1}, 'memory.max_frames is 1'),
+    ({'streams': ['a', 'a']}, 'same name'), ({'streams': ['a b']}, 'no name for a topic'),
+    ({'streams': []}, '0 names'), ({'confidence.lost_below': 0.9}, 'exceeds')])
+def test_values_of_parameters_are_checked_together_and_by_their_names(change, words):
+    values = {each.parameter: each.default for each in parameters()}
+    settings, config = check_values({**values, 'streams': 'wrist, head'})
+    assert settings.streams == ('wrist', 'head') and config.max_streams == 2
+    with pytest.raises(InputError, match=words):
+        check_values({**values, **change})
 
 
 def test_each_stream_has_its_transport():

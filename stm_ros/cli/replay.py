@@ -4,6 +4,7 @@
 import argparse
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -24,6 +25,8 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.masks import one_label
 from stm_ros.vision.prompts import parse_box
+
+_BAG_SUFFIXES = ('.mcap', '.db3')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay, print how it went, and return the exit code."""
     if arguments.max_frames is not None and arguments.max_frames < 1:
         raise InputError(f'--max-frames {arguments.max_frames} is less than one')
+    _check_rosbags(arguments)
     box = None if arguments.box is None else parse_box(arguments.box)
     storage = None if arguments.storage == 'none' else arguments.storage
     inputs = [each for each in (arguments.source, arguments.reference_mask,
@@ -92,6 +96,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _file_of_first(source: FrameSource) -> Path | None:
     return source.paths[0] if isinstance(source, ImageSource) else None
+
+
+def _check_rosbags(arguments: argparse.Namespace) -> None:
+    if find_spec('rosbags') is not None:
+        return
+    path = Path(arguments.source)
+    if path.suffix in _BAG_SUFFIXES or (path / 'metadata.yaml').exists():
+        raise InputError(f"{path} is a bag, and rosbags, which reads it, is not installed: "
+                         "pip install 'stm_ros[replay]'")
+    if arguments.storage != 'none':
+        raise InputError('rosbags, which writes the result bag, is not installed: '
+                         "pip install 'stm_ros[replay]', or --storage none for no bag")
 
 
 def _show_progress(index: int) -> None:

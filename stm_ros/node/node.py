@@ -43,6 +43,7 @@ from stm_ros.node.requests import Requests
 from stm_ros.node.services import QUALITY
 from stm_ros.node.services import guarded
 from stm_ros.node.services import offer_services
+from stm_ros.node.services import shorter_side
 from stm_ros.node.settings import NodeSettings
 from stm_ros.node.status import TrackerStatus
 from stm_ros.node.status import status_of
@@ -340,7 +341,7 @@ class StmTracker(SteadyLifecycleNode):
             self._take_over_settings()
             try:
                 return recovery.run(lambda: getattr(requests, name)(request, response),
-                                    _shorter_side(request))
+                                    shorter_side(request))
             finally:
                 self._note_status(has_changed=name not in _READ_ONLY)
         return self._worker.submit(work)
@@ -398,9 +399,3 @@ class StmTracker(SteadyLifecycleNode):
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
-
-
-def _shorter_side(request: Any) -> int:
-    """Of the image that a request carries, in pixels; 0 where it carries none."""
-    image = getattr(request, 'image', None)
-    return 0 if image is None else min(image.height, image.width)

@@ -89,3 +89,9 @@ def outcome_of(job: Future, seconds: float = REPLY_SECONDS) -> Any:
     except FutureTimeoutError:
         raise OutcomeUnknownError(f'begun, and not done within {2 * seconds:.0f} s: its outcome '
                                   'is unknown; it may still be done') from None
+
+
+def shorter_side(request: Any) -> int:
+    """Of the image that a request carries, in pixels; 0 where it carries none."""
+    image = getattr(request, 'image', None)
+    return 0 if image is None else min(image.height, image.width)
