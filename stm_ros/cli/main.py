@@ -8,7 +8,7 @@ from importlib import import_module
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights'}
+    'memory': 'memory', 'weights': 'weights', 'console': 'console'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -19,7 +19,8 @@ _SUMMARIES = {
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
-    'weights': 'check, convert and average checkpoints'}
+    'weights': 'check, convert and average checkpoints',
+    'console': "the operator's page: see, choose and correct targets in a browser"}
 
 
 def main(arguments: list[str] | None = None) -> int:

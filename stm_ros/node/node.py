@@ -52,7 +52,8 @@ _SERVICE_QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELI
 _SERVICES = {
     'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
     'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
-    'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory, 'reset': srv.Reset}
+    'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory,
+    'list_memory': srv.ListMemory, 'reset': srv.Reset}
 
 
 class StmTracker(LifecycleNode):

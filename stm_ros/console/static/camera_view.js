@@ -1,0 +1,482 @@
+// Copyright 2026 stm_ros contributors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The live picture of a stream with what was found drawn over it, and the drawing of a new
+// reference: a box, clicks and brush strokes over a frozen frame. Coordinates are pixels of the
+// source image. The newest view is asked for when the last one is drawn, so a slow browser gets
+// fewer, never older ones.
+
+const MOST_MARKS = 200;
+const STEP = 8;
+
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+async function unpack(response) {
+  const data = await response.arrayBuffer();
+  const length = new DataView(data).getUint32(0);
+  const about = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+  const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: 'image/jpeg' });
+  return { ...about, picture: await createImageBitmap(jpeg) };
+}
+
+function outlinePath(outlines, scale) {
+  const path = new Path2D();
+  for (const points of outlines) {
+    for (let i = 0; i < points.length; i += 2) {
+      const [x, y] = [(points[i] + 0.5) * scale, (points[i + 1] + 0.5) * scale];
+      if (i === 0) path.moveTo(x, y);
+      else path.lineTo(x, y);
+    }
+    path.closePath();
+  }
+  return path;
+}
+
+function inkOn(colour) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? '#000' : '#fff';
+}
+
+function newCanvas(width, height) {
+  return Object.assign(document.createElement('canvas'), { width, height });
+}
+
+function loadPicture(url) {
+  return new Promise((done, failed) => {
+    const picture = new Image();
+    picture.onload = () => done(picture);
+    picture.onerror = failed;
+    picture.src = url;
+  });
+}
+
+export default {
+  template: `
+    <div class="camera" :class="{ 'camera-tile': tile, 'camera-drafting': drafting }">
+      <canvas ref="canvas" :tabindex="tile ? -1 : 0" role="application" :aria-label="title"
+        :style="{ touchAction: tool === 'look' ? 'auto' : 'none',
+                  cursor: tool === 'look' ? 'default' : 'crosshair' }"
+        @pointerdown="down" @pointermove="move" @pointerup="up" @pointercancel="up"
+        @pointerleave="leave" @keydown="key" @contextmenu.prevent></canvas>
+      <div v-if="drafting" class="camera-badge"><span></span>Frozen: the node goes on</div>
+      <div v-if="waiting" class="camera-waiting">{{ waiting }}</div>
+    </div>`,
+  props: {
+    stream: String,
+    tile: Boolean,
+    picked: Number,
+    tool: String,
+    brush: Number,
+  },
+  data: () => ({ drafting: false, waiting: 'Waiting for a picture' }),
+  computed: {
+    title() {
+      return `Camera ${this.stream}. Arrow keys move the cursor, space marks, Enter accepts, Escape cancels.`;
+    },
+  },
+  watch: {
+    stream() {
+      this.frame = null;
+      this.sequence = 0;
+      this.waiting = 'Waiting for a picture';
+    },
+    picked() { this.draw(); },
+    tool() { this.corner = null; this.draw(); },
+  },
+  created() {
+    Object.assign(this, { frame: null, sequence: 0, draft: null, corner: null, cursor: null,
+                          stroke: null, ended: false, request: 0 });
+  },
+  mounted() {
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.$refs.canvas);
+    this.shortcut = (event) => this.globalKey(event);
+    if (!this.tile) window.addEventListener('keydown', this.shortcut);
+    this.loop();
+  },
+  beforeUnmount() {
+    this.ended = true;
+    this.observer.disconnect();
+    window.removeEventListener('keydown', this.shortcut);
+  },
+  methods: {
+    async loop() {
+      while (!this.ended) {
+        const stream = this.stream;
+        try {
+          if (document.hidden) {
+            await wait(300);
+            continue;
+          }
+          if (this.draft) await wait(1500);
+          const response = await fetch(`/view/${encodeURIComponent(stream)}?after=${this.sequence}`,
+                                       { cache: 'no-store' });
+          if (response.status === 200) {
+            const frame = await unpack(response);
+            if (stream === this.stream && !this.draft) this.show(frame);
+          } else if (response.status !== 204) {
+            await wait(1000);
+          }
+        } catch (error) {
+          await wait(1000);
+        }
+      }
+    },
+    show(frame) {
+      if (this.frame) this.frame.picture.close();
+      this.frame = frame;
+      this.sequence = frame.sequence;
+      this.waiting = '';
+      this.$el.style.setProperty('--aspect', frame.width / frame.height);
+      this.draw();
+    },
+
+    // ---- drawing -------------------------------------------------------------------------
+    draw() {
+      const frame = this.draft ? this.draft.frame : this.frame;
+      const canvas = this.$refs.canvas;
+      if (!frame || !canvas || !canvas.clientWidth) return;
+      const ratio = window.devicePixelRatio || 1;
+      const width = Math.round(canvas.clientWidth * ratio);
+      const height = Math.round((width * frame.height) / frame.width);
+      if (canvas.width !== width) canvas.width = width;
+      if (canvas.height !== height) canvas.height = height;
+      const context = canvas.getContext('2d');
+      const scale = width / frame.width;
+      context.drawImage(frame.picture, 0, 0, width, height);
+      if (this.draft) this.drawDraft(context, scale, ratio);
+      else this.drawTargets(context, frame, scale, ratio);
+      if (this.cursor && this.tool !== 'look') this.drawCursor(context, scale, ratio);
+    },
+    drawTargets(context, frame, scale, ratio) {
+      for (const target of frame.targets) {
+        const path = outlinePath(target.outlines, scale);
+        context.globalAlpha = target.state === 'TRACKING' ? 0.38 : 0.22;
+        context.fillStyle = target.colour;
+        context.fill(path, 'evenodd');
+        context.globalAlpha = 1;
+        context.strokeStyle = target.colour;
+        context.lineWidth = (target.id === this.picked ? 2.5 : 1.5) * ratio;
+        context.stroke(path);
+      }
+      let lost = 0;
+      for (const target of frame.targets) {
+        const text = `${target.name}  ${target.confidence.toFixed(2)}`;
+        if (!target.box) {
+          this.drawChip(context, `${target.name}  lost`, target.colour, ratio, 8 * ratio,
+                        context.canvas.height - (8 + 24 * lost) * ratio, true);
+          lost += 1;
+          continue;
+        }
+        const [x, y, width, height] = target.box.map((value) => value * scale);
+        context.setLineDash(target.state === 'TRACKING' ? [] : [6 * ratio, 4 * ratio]);
+        context.strokeStyle = target.colour;
+        context.lineWidth = 1 * ratio;
+        context.strokeRect(x, y, width, height);
+        context.setLineDash([]);
+        const note = target.state === 'UNCERTAIN' ? `${text}  uncertain` : text;
+        this.drawChip(context, note, target.colour, ratio, x, Math.max(y, 22 * ratio), false);
+      }
+    },
+    drawChip(context, text, colour, ratio, x, bottom, rounded) {
+      if (this.tile) return;
+      context.font = `500 ${12 * ratio}px Roboto, system-ui, sans-serif`;
+      const wide = context.measureText(text).width + 12 * ratio;
+      const left = Math.min(Math.max(x, 0), Math.max(0, context.canvas.width - wide));
+      context.fillStyle = colour;
+      context.beginPath();
+      context.roundRect(left, bottom - 20 * ratio, wide, 20 * ratio,
+                        rounded ? 4 * ratio : [4 * ratio, 4 * ratio, 4 * ratio, 0]);
+      context.fill();
+      context.fillStyle = inkOn(colour);
+      context.fillText(text, left + 6 * ratio, bottom - 6 * ratio);
+    },
+    drawDraft(context, scale, ratio) {
+      const { mask, marks, colour } = this.draft;
+      const { width, height } = context.canvas;
+      const tint = newCanvas(width, height);
+      const tinted = tint.getContext('2d');
+      tinted.drawImage(mask, 0, 0, width, height);
+      tinted.globalCompositeOperation = 'source-in';
+      tinted.fillStyle = colour;
+      tinted.fillRect(0, 0, width, height);
+      context.fillStyle = 'rgb(0 0 0 / 25%)';
+      context.fillRect(0, 0, width, height);
+      context.globalAlpha = 0.6;
+      context.filter = `drop-shadow(0 0 ${ratio}px #fff)`;
+      context.drawImage(tint, 0, 0);
+      context.filter = 'none';
+      context.globalAlpha = 1;
+      for (const mark of marks) {
+        if (mark.kind === 'box') this.drawBox(context, mark.box, scale, ratio);
+        if (mark.kind === 'point') this.drawPoint(context, mark, scale, ratio);
+      }
+      if (this.corner && this.cursor) {
+        this.drawBox(context, this.boxTo(this.cursor), scale, ratio);
+      }
+    },
+    drawBox(context, box, scale, ratio) {
+      const [x, y, width, height] = box.map((value) => value * scale);
+      for (const [style, dash] of [['#000', []], ['#fff', [6 * ratio, 5 * ratio]]]) {
+        context.setLineDash(dash);
+        context.strokeStyle = style;
+        context.lineWidth = 1.5 * ratio;
+        context.strokeRect(x, y, width, height);
+      }
+      context.setLineDash([]);
+    },
+    drawPoint(context, point, scale, ratio) {
+      const [x, y, radius] = [point.x * scale, point.y * scale, 8 * ratio];
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.fillStyle = point.on ? '#16a34a' : '#dc2626';
+      context.fill();
+      context.strokeStyle = '#fff';
+      context.lineWidth = 2 * ratio;
+      context.stroke();
+      context.beginPath();
+      context.moveTo(x - radius / 2, y);
+      context.lineTo(x + radius / 2, y);
+      if (point.on) {
+        context.moveTo(x, y - radius / 2);
+        context.lineTo(x, y + radius / 2);
+      }
+      context.stroke();
+    },
+    drawCursor(context, scale, ratio) {
+      const { x, y } = this.cursor;
+      const isBrush = this.tool === 'brush' || this.tool === 'erase';
+      const radius = isBrush ? this.brush * scale : 7 * ratio;
+      for (const [style, width] of [['rgb(0 0 0 / 60%)', 3], ['#fff', 1.25]]) {
+        context.strokeStyle = style;
+        context.lineWidth = width * ratio;
+        context.beginPath();
+        if (isBrush) {
+          context.arc(x * scale, y * scale, radius, 0, 2 * Math.PI);
+        } else {
+          context.moveTo(x * scale - radius, y * scale);
+          context.lineTo(x * scale + radius, y * scale);
+          context.moveTo(x * scale, y * scale - radius);
+          context.lineTo(x * scale, y * scale + radius);
+        }
+        context.stroke();
+      }
+    },
+
+    // ---- drafting ------------------------------------------------------------------------
+    begin(frame, colour) {
+      this.draft = { frame, colour, marks: [], start: null, proposal: null,
+                     mask: newCanvas(frame.width, frame.height) };
+      this.drafting = true;
+    },
+    async correct(sequence, url, colour) {
+      const response = await fetch(
+        `/view/${encodeURIComponent(this.stream)}?sequence=${sequence}`, { cache: 'no-store' });
+      if (response.status !== 200) return false;
+      this.begin(await unpack(response), colour);
+      this.draft.start = await loadPicture(url);
+      this.paint();
+      return true;
+    },
+    async setMask(url, request) {
+      if (!this.draft || request !== this.request) return;
+      this.draft.proposal = url ? await loadPicture(url) : null;
+      this.paint();
+    },
+    endDraft() {
+      if (this.draft && !this.frame) this.frame = this.draft.frame;
+      this.draft = this.corner = this.stroke = null;
+      this.drafting = false;
+      this.draw();
+    },
+    exportMask() {
+      return this.draft ? this.draft.mask.toDataURL('image/png') : '';
+    },
+    paint() {
+      const { mask, proposal, start, marks } = this.draft;
+      const context = mask.getContext('2d');
+      context.clearRect(0, 0, mask.width, mask.height);
+      if (proposal || start) context.drawImage(proposal || start, 0, 0);
+      context.lineCap = context.lineJoin = 'round';
+      for (const mark of marks) {
+        if (mark.kind !== 'stroke') continue;
+        context.globalCompositeOperation = mark.on ? 'source-over' : 'destination-out';
+        context.lineWidth = 2 * mark.radius;
+        context.strokeStyle = '#fff';
+        context.beginPath();
+        context.moveTo(...mark.path[0]);
+        // a stroke of one point is a dot
+        for (const point of [mark.path[0], ...mark.path.slice(1)]) context.lineTo(...point);
+        context.stroke();
+      }
+      context.globalCompositeOperation = 'source-over';
+      this.draw();
+    },
+    propose() {
+      const marks = this.draft.marks;
+      const boxes = marks.filter((mark) => mark.kind === 'box');
+      const points = marks.filter((mark) => mark.kind === 'point')
+        .map(({ x, y, on }) => [x, y, on]);
+      const box = boxes.length ? boxes[boxes.length - 1].box : null;
+      this.request += 1;
+      if (!box && !points.length) {
+        this.draft.proposal = null;
+        this.paint();
+      }
+      this.$emit('prompt', { box, points, request: this.request });
+    },
+    add(mark) {
+      const marks = this.draft.marks;
+      if (marks.length >= MOST_MARKS) return;
+      if (mark.kind === 'box') this.draft.marks = marks.filter((each) => each.kind !== 'box');
+      this.draft.marks.push(mark);
+      if (mark.kind === 'stroke') this.$emit('painted', {});
+      else this.propose();
+      this.draw();
+    },
+    undo() {
+      if (!this.draft || !this.draft.marks.length) return;
+      const mark = this.draft.marks.pop();
+      if (mark.kind === 'stroke') this.paint();
+      else this.propose();
+    },
+    boxTo(point) {
+      const { x, y } = this.corner;
+      return [Math.min(x, point.x), Math.min(y, point.y),
+              Math.abs(x - point.x), Math.abs(y - point.y)];
+    },
+    finishBox(point) {
+      const box = this.boxTo(point);
+      this.corner = null;
+      if (box[2] >= 4 && box[3] >= 4) this.add({ kind: 'box', box });
+      else this.draw();
+    },
+    dab(point, on) {
+      this.stroke = { kind: 'stroke', on, radius: this.brush, path: [[point.x, point.y]] };
+    },
+
+    // ---- pointer and keys ----------------------------------------------------------------
+    place(event) {
+      const canvas = this.$refs.canvas;
+      const frame = this.draft ? this.draft.frame : this.frame;
+      const bounded = (value, most) => Math.min(Math.max(value, 0), most);
+      return {
+        x: bounded((event.offsetX / canvas.clientWidth) * frame.width, frame.width),
+        y: bounded((event.offsetY / canvas.clientHeight) * frame.height, frame.height),
+      };
+    },
+    start() {
+      if (this.draft) return;
+      this.begin(this.frame, '#22d3ee');
+      this.frame = null;
+      this.$emit('begin', { sequence: this.draft.frame.sequence });
+    },
+    down(event) {
+      if (!this.frame && !this.draft) return;
+      if (this.tile) {
+        this.$emit('choose', {});
+        return;
+      }
+      const point = this.place(event);
+      if (this.tool === 'look') {
+        if (!this.draft) this.pick(point);
+        return;
+      }
+      this.$refs.canvas.setPointerCapture(event.pointerId);
+      this.start();
+      this.cursor = point;
+      const isSecond = event.button === 2 || event.shiftKey;
+      if (this.tool === 'box') this.corner = point;
+      else if (this.tool === 'plus' || this.tool === 'minus') {
+        this.add({ kind: 'point', ...point, on: (this.tool === 'plus') !== isSecond });
+      } else {
+        this.dab(point, (this.tool === 'brush') !== isSecond);
+        this.draft.marks.push(this.stroke);
+        this.paint();
+      }
+    },
+    move(event) {
+      if (this.tile || this.tool === 'look' || (!this.frame && !this.draft)) return;
+      this.cursor = this.place(event);
+      if (this.stroke) {
+        for (const each of event.getCoalescedEvents?.() ?? [event]) {
+          const point = this.place(each);
+          this.stroke.path.push([point.x, point.y]);
+        }
+        this.paint();
+      } else {
+        this.draw();
+      }
+    },
+    up(event) {
+      if (!this.draft) return;
+      if (this.corner) this.finishBox(this.place(event));
+      if (this.stroke) {
+        this.draft.marks.pop();
+        const stroke = this.stroke;
+        this.stroke = null;
+        this.add(stroke);
+        this.paint();
+      }
+    },
+    leave() {
+      if (this.stroke || this.corner) return;
+      this.cursor = null;
+      this.draw();
+    },
+    pick(point) {
+      const context = this.$refs.canvas.getContext('2d');
+      const hit = this.frame.targets.find((target) => context.isPointInPath(
+        outlinePath(target.outlines, 1), point.x, point.y, 'evenodd'));
+      if (hit) this.$emit('pick', { id: hit.id });
+    },
+    key(event) {
+      if (this.tile || this.tool === 'look' || (!this.frame && !this.draft)) return;
+      const frame = this.draft ? this.draft.frame : this.frame;
+      const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+      const cursor = this.cursor || { x: frame.width / 2, y: frame.height / 2 };
+      if (moves[event.key]) {
+        const step = event.shiftKey ? 1 : STEP;
+        const [right, down] = moves[event.key];
+        this.cursor = { x: Math.min(Math.max(cursor.x + right * step, 0), frame.width),
+                        y: Math.min(Math.max(cursor.y + down * step, 0), frame.height) };
+        this.draw();
+      } else if (event.key === ' ') {
+        this.cursor = cursor;
+        this.mark(cursor);
+      } else if (event.key === 'Enter' && this.draft) {
+        this.$emit('accept', {});
+      } else {
+        return;
+      }
+      event.preventDefault();
+    },
+    mark(point) {
+      this.start();
+      if (this.tool === 'box') {
+        if (this.corner) this.finishBox(point);
+        else this.corner = point;
+      } else if (this.tool === 'plus' || this.tool === 'minus') {
+        this.add({ kind: 'point', ...point, on: this.tool === 'plus' });
+      } else {
+        this.dab(point, this.tool === 'brush');
+        const stroke = this.stroke;
+        this.stroke = null;
+        this.add(stroke);
+        this.paint();
+      }
+    },
+    globalKey(event) {
+      const at = event.target;
+      const isTyping = at.closest?.('input, textarea, select, [contenteditable], .q-dialog');
+      if (isTyping || event.metaKey || event.altKey) return;
+      if (event.ctrlKey) {
+        if (event.key === 'z') this.undo();
+        return;
+      }
+      if (/^[a-z0-9?[\]]$/.test(event.key) || event.key === 'Escape') {
+        this.$emit('shortcut', { key: event.key });
+      }
+    },
+  },
+};

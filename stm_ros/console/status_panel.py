@@ -1,0 +1,109 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""How the node does: figures in the head of the page, diagnostics below, faults over the view."""
+from nicegui import ui
+
+from stm_ros.console.snapshots import ConsoleView
+from stm_ros.console.snapshots import Fault
+from stm_ros.console.snapshots import StreamView
+
+_LATENCY_KEYS = ('latency stamp to publish p50 (ms)', 'latency arrival to publish p50 (ms)')
+_LOSS_WORDS = ('dropped', 'lost', 'missed')
+
+
+class Figures:
+    """Rates, delay and losses, a line."""
+
+    def __init__(self) -> None:
+        """Build the elements where the page is."""
+        with ui.element('dl').classes('figures'):
+            self._values = {name: _figure(name) for name in (
+                'Images', 'Answers', 'Latency', 'Lost')}
+
+    def update(self, stream: StreamView | None) -> None:
+        """Show the figures of `stream`."""
+        if stream is None:
+            for label in self._values.values():
+                label.text = '–'
+            return
+        figures = stream.figures
+        self._values['Images'].text = f'{figures.images:.1f}/s'
+        self._values['Answers'].text = f'{figures.answers:.1f}/s'
+        self._values['Latency'].text = latency(stream)
+        self._values['Lost'].text = losses(stream)
+
+
+class Diagnostics:
+    """All that the node says of itself, folded away."""
+
+    def __init__(self) -> None:
+        """Build the elements where the page is."""
+        self._shown: object = None
+        with ui.element('section').classes('card card-folded').props('aria-label=Diagnostics'):
+            with ui.expansion('Diagnostics').classes('expansion'):
+                self._table = ui.element('dl').classes('diagnostics')
+
+    def update(self, view: ConsoleView, stream: StreamView) -> None:
+        """Show memory's and the stream's."""
+        held = [*view.diagnostics.items(), *stream.diagnostics.items()]
+        if held == self._shown:
+            return
+        self._shown = held
+        self._table.clear()
+        with self._table:
+            for key, value in held:
+                if value:
+                    with ui.element('dt'):
+                        ui.label(key)
+                    with ui.element('dd'):
+                        ui.label(value)
+            if not held:
+                ui.label('The node has sent none yet.').classes('quiet')
+
+
+class FaultSign:
+    """A sign that cannot be overlooked, where the picture would be."""
+
+    def __init__(self) -> None:
+        """Build the elements where the page is."""
+        self._shown: Fault | None = None
+        self._sign = ui.element('div').classes('fault').props('role=alert')
+        self._sign.set_visibility(False)
+
+    def update(self, fault: Fault | None) -> None:
+        """Show `fault`, or nothing."""
+        if fault == self._shown:
+            return
+        self._shown = fault
+        self._sign.clear()
+        self._sign.set_visibility(fault is not None)
+        if fault is not None:
+            with self._sign:
+                ui.icon('videocam_off')
+                ui.label(fault.title).classes('fault-title')
+                for line in fault.lines:
+                    ui.label(line)
+
+
+def latency(stream: StreamView) -> str:
+    """The median that the node measures; what was measured here where it says none."""
+    for key in _LATENCY_KEYS:
+        if key in stream.diagnostics:
+            return f'{float(stream.diagnostics[key]):.0f} ms'
+    delay = stream.figures.delay
+    return '–' if delay is None else f'{1000 * delay:.0f} ms'
+
+
+def losses(stream: StreamView) -> str:
+    """The frames that the node counts as dropped or lost."""
+    counts = [int(value) for key, value in stream.diagnostics.items()
+              if value.isdigit() and any(word in key for word in _LOSS_WORDS)]
+    return f'{sum(counts):,}' if counts else '–'
+
+
+def _figure(name: str) -> ui.label:
+    with ui.element('div'):
+        with ui.element('dt'):
+            ui.label(name)
+        with ui.element('dd'):
+            return ui.label('–').props(f'data-mark="figure-{name.lower()}"')
