@@ -8,17 +8,20 @@ the lifecycles of the robot configures and activates it.
 
     ros2 launch stm_ros stm.launch.py image:=/camera/image_raw
     ros2 launch stm_ros stm.launch.py streams:="[wrist, head]" namespace:=robot1
+    ros2 launch stm_ros stm.launch.py console:=true
 """
 
 from launch import LaunchContext
 from launch import LaunchDescription
 from launch import LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument
+from launch.actions import ExecuteProcess
 from launch.actions import OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackagePrefix
 from launch_ros.substitutions import FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare('stm_ros'), 'config', 'stm.yaml'])
@@ -45,6 +48,12 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'log_level', default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'], description='least severity logged'),
+    DeclareLaunchArgument(
+        'console', default_value='false', choices=['true', 'false'],
+        description="whether the operator's page is served too; needs stm_ros[console]"),
+    DeclareLaunchArgument(
+        'console_host', default_value='127.0.0.1',
+        description='address that the page is bound to; STM_CONSOLE_TOKEN protects it'),
 )
 
 
@@ -68,7 +77,19 @@ def start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         output='screen',
     )
-    return [node]
+    if LaunchConfiguration('console').perform(context) == 'false':
+        return [node]
+    return [node, console(context)]
+
+
+def console(context: LaunchContext) -> ExecuteProcess:
+    words = [LaunchConfiguration(name).perform(context).strip('/') for name in ('namespace', 'name')]
+    return ExecuteProcess(
+        cmd=[PathJoinSubstitution([FindPackagePrefix('stm_ros'), 'lib', 'stm_ros', 'stm']),
+             'console', '--node', '/' + '/'.join(filter(None, words)),
+             '--host', LaunchConfiguration('console_host')],
+        output='screen',
+    )
 
 
 def generate_launch_description() -> LaunchDescription:

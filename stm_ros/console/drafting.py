@@ -24,8 +24,8 @@ MAX_LABEL = 80
 _TOOLS = (
     ('look', 'near_me', 'Look', 'L', 'Look and choose a target'),
     ('box', 'highlight_alt', 'Box', 'B', 'Draw a box around the target'),
-    ('plus', 'add_circle_outline', 'On', 'C', 'Click on the target'),
-    ('minus', 'remove_circle_outline', 'Off', 'X', 'Click on what is not the target'),
+    ('plus', 'add_circle_outline', 'Click +', 'C', 'Click on the target'),
+    ('minus', 'remove_circle_outline', 'Click −', 'X', 'Click on what is not the target'),
     ('brush', 'brush', 'Brush', 'P', 'Paint the target'),
     ('erase', 'auto_fix_normal', 'Erase', 'E', 'Erase what is not the target'))
 _KEYS = {key.lower(): tool for tool, _, _, key, _ in _TOOLS}

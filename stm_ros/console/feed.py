@@ -214,7 +214,10 @@ class StreamFeed:
         self._thumbnails.look(self._memory, self._images)
 
     def _on_context(self, message: TargetContext) -> None:
-        self._contexts[message.target_id] = read_context(message)
+        context = self._contexts[message.target_id] = read_context(message)
+        # frames from before this process have no other picture
+        for item in context.evidence:
+            self._thumbnails.keep_crop(item.stream, item.stamp_ns, item.jpeg)
 
     def _figures(self) -> Figures:
         now = time.monotonic()

@@ -72,7 +72,7 @@ class ViewRing:
 
 
 class Thumbnails:
-    """Small pictures of the memory frames of one stream, at most MAX_THUMBNAILS."""
+    """Small pictures of the memory frames that one stream reads, at most MAX_THUMBNAILS."""
 
     def __init__(self, stream: str) -> None:
         """Start empty."""
@@ -81,9 +81,17 @@ class Thumbnails:
         self._published: MappingProxyType[tuple[str, int], bytes] = MappingProxyType({})
 
     def keep(self, stamp_ns: int, picture: bytes) -> None:
-        """Keep a JPEG for the frame of that stamp."""
-        self._pictures[self._stream, stamp_ns] = picture
-        self._pictures.move_to_end((self._stream, stamp_ns))
+        """Keep a JPEG for this stream's frame of that stamp."""
+        self._keep((self._stream, stamp_ns), picture)
+
+    def keep_crop(self, stream: str, stamp_ns: int, picture: bytes) -> None:
+        """Keep a JPEG of a part of a frame, which need not be this stream's, if there is none."""
+        if (stream, stamp_ns) not in self._pictures:
+            self._keep((stream, stamp_ns), picture)
+
+    def _keep(self, key: tuple[str, int], picture: bytes) -> None:
+        self._pictures[key] = picture
+        self._pictures.move_to_end(key)
         while len(self._pictures) > MAX_THUMBNAILS:
             self._pictures.popitem(last=False)
         self._published = MappingProxyType(dict(self._pictures))

@@ -22,7 +22,7 @@ class MemoryPanel:
 
     def __init__(self) -> None:
         """Build the elements where the page is."""
-        with ui.element('section').classes('card').props('aria-label=Memory'):
+        with ui.element('section').classes('card memory').props('aria-label=Memory'):
             with ui.element('div').classes('card-head'):
                 ui.html('<h2>Memory</h2>', sanitize=False)
                 self._text = ui.label().classes('quiet')
@@ -36,9 +36,11 @@ class MemoryPanel:
             mass = (0.0,) * len(memory.slots)
         most = max(mass, default=0.0)
         weighed = sorted(zip(memory.slots, mass, strict=True), key=lambda pair: -pair[1])
-        shown = sorted(weighed[:MAX_FRAMES_SHOWN], key=lambda pair: pair[0].stamp_ns)
+        # what was shown by a person comes first, then the newest
+        shown = sorted(weighed[:MAX_FRAMES_SHOWN],
+                       key=lambda pair: (pair[0].kind != 'reference', -pair[0].stamp_ns))
         self._film.show(
-            [_film(view, memory.stamp_ns, slot, share, most, chosen) for slot, share in shown],
+            [_film(view, stream, slot, share, most, chosen) for slot, share in shown],
             css_colour(1 if chosen is None else chosen.id),
             'Nothing is remembered yet.')
         self._text.text = '' if chosen is None or not memory.slots else (
@@ -74,7 +76,7 @@ class EvidencePanel:
         with self._pictures:
             _now(context)
             for item in context.evidence:
-                _crop(item.jpeg, f'{item.kind} · {100 * item.weight:.0f} %',
+                _crop(item.jpeg, f'{item.kind} {item.weight:.0%}',
                       age(context.stamp_ns, item.stamp_ns))
 
 
@@ -98,19 +100,21 @@ def _crop(jpeg: bytes, title: str, note: str, kind: str = '') -> None:
             ui.label(note)
 
 
-def _film(view: ConsoleView, now_ns: int, slot: SlotView, share: float, most: float,
+def _film(view: ConsoleView, stream: StreamView, slot: SlotView, share: float, most: float,
           chosen: TargetView | None) -> dict[str, Any]:
-    origin = view.streams.get(slot.stream)
-    is_held = origin is not None and slot.key in origin.thumbnails
-    how_old = age(now_ns, slot.stamp_ns)
-    # what is read most glows fully, whatever its share
+    # the camera that saw it has the whole picture, another one at most a crop
+    holder = next((each.name for each in (view.streams.get(slot.stream), stream)
+                   if each is not None and slot.key in each.thumbnails), None)
+    how_old = age(stream.memory.stamp_ns, slot.stamp_ns)
+    # what is read most glows fully, whatever its share; the root lets small shares be seen
     return {
         'key': f'{slot.stream}/{slot.stamp_ns}/{slot.kind}',
-        'source': f'/thumbnail/{slot.stream}/{slot.stamp_ns}' if is_held else '',
+        'source': '' if holder is None else
+                  f'/thumbnail/{holder}/{slot.stream}/{slot.stamp_ns}',
         'title': f'{slot.kind} frame of {slot.stream}, {how_old}, confidence '
                  f'{slot.confidence:.2f}',
         'kind': slot.kind, 'age': how_old, 'share': '' if chosen is None else f'{share:.0%}',
-        'glow': round(share / most, 2) if most > 0 else 0.0}
+        'glow': round((share / most) ** 0.5, 2) if most > 0 else 0.0}
 
 
 def age(now_ns: int, then_ns: int) -> str:

@@ -1,7 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The page, as one browser sees it; it reads what the ROS thread published, and redraws."""
-import json
 from typing import Any
 
 from nicegui import ui
@@ -20,6 +19,15 @@ from stm_ros.console.stored_panel import StoredPanel
 from stm_ros.console.targets_panel import TargetsPanel
 
 _PERIOD = 0.4
+# the browser keeps what was chosen there; before that it goes by its system
+_SWITCH_THEME = """
+Quasar.Dark.toggle();
+localStorage.setItem('stm-dark', String(Quasar.Dark.isActive));
+"""
+_RESTORE_THEME = """
+const kept = localStorage.getItem('stm-dark');
+if (kept !== null) Quasar.Dark.set(kept === 'true');
+"""
 _KEYS = (
     ('L', 'look, and choose a target'), ('B', 'box'), ('C', 'click on the target'),
     ('X', 'click on what is not the target'), ('P / E', 'paint / erase'),
@@ -40,7 +48,7 @@ class Page:
         self._chosen = 0
         ui.add_head_html('<link rel="stylesheet" href="/static/console.css">')
         ui.colors(primary='#0f766e', positive='#15803d', negative='#b91c1c', warning='#b45309')
-        self._dark = ui.dark_mode(None)
+        ui.run_javascript(_RESTORE_THEME)
         with ui.element('header').classes('head'):
             self._build_head()
         self._tiles = ui.element('nav').classes('tiles').props('aria-label=Streams')
@@ -83,7 +91,7 @@ class Page:
         self._name = ui.label().classes('node-name')
         ui.space()
         self._figures = Figures()
-        ui.button(icon='contrast', on_click=self._switch_theme).props(
+        ui.button(icon='contrast', on_click=lambda: ui.run_javascript(_SWITCH_THEME)).props(
             'flat round dense data-mark=theme aria-label="Dark or light"')
         ui.button(icon='keyboard', on_click=self._show_keys).props(
             'flat round dense data-mark=keys aria-label=Keys')
@@ -144,14 +152,3 @@ class Page:
                     with ui.element('dd'):
                         ui.label(meaning)
         dialog.on('hide', dialog.delete)
-
-    async def _switch_theme(self) -> None:
-        is_dark = await ui.run_javascript('document.body.classList.contains("body--dark")')
-        self._dark.value = not is_dark
-        ui.run_javascript(f'localStorage.setItem("stm-dark", {json.dumps(str(not is_dark))})')
-
-    async def restore_theme(self) -> None:
-        """Take the theme that this browser chose last; else the one of its system."""
-        kept = await ui.run_javascript('localStorage.getItem("stm-dark")')
-        if kept in ('True', 'False'):
-            self._dark.value = kept == 'True'

@@ -55,10 +55,8 @@ def serve(settings: ConsoleSettings) -> None:
 
 def _add_routes(link: Link) -> None:
     @ui.page('/')
-    async def page() -> None:
-        built = Page(link)
-        await ui.context.client.connected(timeout=30.0)
-        await built.restore_theme()
+    def page() -> None:
+        Page(link)
 
     @app.get('/view/{stream}')
     async def view(stream: str, after: int = 0, sequence: int = 0) -> Response:
@@ -77,9 +75,9 @@ def _add_routes(link: Link) -> None:
                 return Response(status_code=404 if sequence else 204)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    @app.get('/thumbnail/{stream}/{stamp_ns}')
-    def thumbnail(stream: str, stamp_ns: int) -> Response:
-        held = link.view.streams.get(stream)
+    @app.get('/thumbnail/{holder}/{stream}/{stamp_ns}')
+    def thumbnail(holder: str, stream: str, stamp_ns: int) -> Response:
+        held = link.view.streams.get(holder)
         picture = None if held is None else held.thumbnails.get((stream, stamp_ns))
         if picture is None:
             return Response(status_code=404)

@@ -45,20 +45,20 @@ class Diagnostics:
 
     def update(self, view: ConsoleView, stream: StreamView) -> None:
         """Show memory's and the stream's."""
-        held = [*view.diagnostics.items(), *stream.diagnostics.items()]
+        held = {'Memory': dict(view.diagnostics),
+                f'Stream {stream.name}': dict(stream.diagnostics)}
         if held == self._shown:
             return
         self._shown = held
         self._table.clear()
         with self._table:
-            for key, value in held:
-                if value:
-                    with ui.element('dt'):
-                        ui.label(key)
-                    with ui.element('dd'):
-                        ui.label(value)
-            if not held:
-                ui.label('The node has sent none yet.').classes('quiet')
+            for title, values in held.items():
+                with ui.element('h3'):
+                    ui.label(title)
+                for key, value in values.items():
+                    _row(key, value)
+                if not values:
+                    ui.label('The node has sent none yet.').classes('quiet')
 
 
 class FaultSign:
@@ -83,6 +83,14 @@ class FaultSign:
                 ui.label(fault.title).classes('fault-title')
                 for line in fault.lines:
                     ui.label(line)
+
+
+def _row(key: str, value: str) -> None:
+    if value:
+        with ui.element('dt'):
+            ui.label(key)
+        with ui.element('dd'):
+            ui.label(value)
 
 
 def latency(stream: StreamView) -> str:

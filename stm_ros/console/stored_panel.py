@@ -20,7 +20,8 @@ class StoredPanel:
     def __init__(self, link: Link) -> None:
         """Build the elements where the page is."""
         self._link = link
-        with ui.element('section').classes('card').props('aria-label="Saved memory"'):
+        with ui.element('section').classes('card stored-card').props(
+                'aria-label="Saved memory"'):
             with ui.element('div').classes('card-head'):
                 ui.html('<h2>Saved memory</h2>', sanitize=False)
             with ui.element('div').classes('stored'):

@@ -1,7 +1,7 @@
 // Copyright 2026 stm_ros contributors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The memory frames in order of time; each glows by the attention that it gets now.
+// The memory frames, references first, then the newest; each glows by the attention that it gets now.
 
 export default {
   template: `
