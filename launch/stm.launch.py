@@ -83,7 +83,8 @@ def start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def console(context: LaunchContext) -> ExecuteProcess:
-    words = [LaunchConfiguration(name).perform(context).strip('/') for name in ('namespace', 'name')]
+    words = [LaunchConfiguration(word).perform(context).strip('/')
+             for word in ('namespace', 'name')]
     return ExecuteProcess(
         cmd=[PathJoinSubstitution([FindPackagePrefix('stm_ros'), 'lib', 'stm_ros', 'stm']),
              'console', '--node', '/' + '/'.join(filter(None, words)),
