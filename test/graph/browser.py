@@ -44,7 +44,7 @@ class Browser:
         options.set_capability('goog:loggingPrefs', {'performance': 'ALL', 'browser': 'ALL'})
         self.driver = webdriver.Chrome(options=options, service=Service(chromedriver))
         self.driver.set_script_timeout(PATIENCE)
-        self.driver.get(url)
+        self.open_anew(url)
 
     def one(self, selector: str):
         """The first element that a CSS selector finds."""
@@ -55,10 +55,10 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def text(self, selector: str) -> str:
-        """The text of the first element found, empty where there is none."""
+        """The text of the first element found, empty where there is none, or none to be seen."""
         return self.driver.execute_script(
-            'const e = document.querySelector(arguments[0]); return e ? e.innerText : "";',
-            selector)
+            'const e = document.querySelector(arguments[0]);'
+            'return e && e.checkVisibility() ? e.innerText : "";', selector)
 
     def until(self, condition, what: str, seconds: float = PATIENCE):
         """Wait until `condition` gives something true, which is returned."""
@@ -80,6 +80,17 @@ class Browser:
             self.one(f'[data-mark="{mark}"]').click()
             return True
         self.until(try_it, f'the control {mark}')
+
+    def take_tool(self, mark: str) -> None:
+        """Choose a tool; the picture knows of it when the server has said so."""
+        self.click(mark)
+        self.until(lambda: self.all(f'.tool-on[data-mark="{mark}"]'), f'the tool {mark}')
+
+    def open_anew(self, url: str) -> None:
+        """Open the page again and wait for its first picture."""
+        self.driver.get(url)
+        self.until(lambda: self.all('.card .camera') and not self.all('.camera-waiting')
+                   and self.view().std() > 20, 'a picture')
 
     def shot(self, name: str) -> None:
         """Keep a picture of the window under runs/."""

@@ -6,6 +6,7 @@
 
 It holds the first frame until GO_FILE exists.
 """
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,9 +22,10 @@ PERIOD = 0.125
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, lambda *_: sys.exit())
     frames, go = np.load(sys.argv[1]), Path(sys.argv[2])
     order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
-    rclpy.init()
+    rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     node = rclpy.create_node('camera')
     quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
     publisher = node.create_publisher(Image, '/image', quality)

@@ -104,11 +104,11 @@ export default {
       while (!this.ended) {
         const stream = this.stream;
         try {
-          if (document.hidden) {
+          if (document.hidden || !stream) {
             await wait(300);
             continue;
           }
-          if (this.draft) await wait(1500);
+          for (let i = 0; i < 15 && this.draft; i += 1) await wait(100);
           const response = await fetch(`/view/${encodeURIComponent(stream)}?after=${this.sequence}`,
                                        { cache: 'no-store' });
           if (response.status === 200) {
@@ -284,7 +284,11 @@ export default {
       this.paint();
     },
     endDraft() {
-      if (this.draft && !this.frame) this.frame = this.draft.frame;
+      if (this.draft && !this.frame) {
+        // shown until a newer one comes, but too old to begin anything on
+        this.frame = { ...this.draft.frame, stale: true };
+        this.sequence = 0;
+      }
       this.draft = this.corner = this.stroke = null;
       this.drafting = false;
       this.draw();
@@ -302,11 +306,14 @@ export default {
         if (mark.kind !== 'stroke') continue;
         context.globalCompositeOperation = mark.on ? 'source-over' : 'destination-out';
         context.lineWidth = 2 * mark.radius;
-        context.strokeStyle = '#fff';
+        context.strokeStyle = context.fillStyle = '#fff';
+        // a line of one point is not drawn, a dot is
+        context.beginPath();
+        context.arc(...mark.path[0], mark.radius, 0, 2 * Math.PI);
+        context.fill();
         context.beginPath();
         context.moveTo(...mark.path[0]);
-        // a stroke of one point is a dot
-        for (const point of [mark.path[0], ...mark.path.slice(1)]) context.lineTo(...point);
+        for (const point of mark.path.slice(1)) context.lineTo(...point);
         context.stroke();
       }
       context.globalCompositeOperation = 'source-over';
@@ -365,6 +372,9 @@ export default {
         y: bounded((event.offsetY / canvas.clientHeight) * frame.height, frame.height),
       };
     },
+    canMark() {
+      return this.draft || (this.frame && !this.frame.stale);
+    },
     start() {
       if (this.draft) return;
       this.begin(this.frame, '#22d3ee');
@@ -372,11 +382,11 @@ export default {
       this.$emit('begin', { sequence: this.draft.frame.sequence });
     },
     down(event) {
-      if (!this.frame && !this.draft) return;
       if (this.tile) {
         this.$emit('choose', {});
         return;
       }
+      if (!this.canMark()) return;
       const point = this.place(event);
       if (this.tool === 'look') {
         if (!this.draft) this.pick(point);
@@ -452,6 +462,7 @@ export default {
       event.preventDefault();
     },
     mark(point) {
+      if (!this.canMark()) return;
       this.start();
       if (this.tool === 'box') {
         if (this.corner) this.finishBox(point);
@@ -471,7 +482,10 @@ export default {
       const isTyping = at.closest?.('input, textarea, select, [contenteditable], .q-dialog');
       if (isTyping || event.metaKey || event.altKey) return;
       if (event.ctrlKey) {
-        if (event.key === 'z') this.undo();
+        if (event.key !== 'z' || !this.draft) return;
+        // the browser would undo what was typed into the name
+        event.preventDefault();
+        this.undo();
         return;
       }
       if (/^[a-z0-9?[\]]$/.test(event.key) || event.key === 'Escape') {
