@@ -18,6 +18,7 @@ from stm_ros.console.prompting import read_prompt
 from stm_ros.console.prompting import with_known_mask
 from stm_ros.console.snapshots import TargetView
 from stm_ros.console.snapshots import View
+from stm_ros.console.wording import sentence
 from stm_ros.vision.errors import InputError
 
 MAX_LABEL = 80
@@ -101,7 +102,7 @@ class Drafting:
         stream = self.link.view.streams.get(self.stream)
         view = None if stream is None else stream.newest
         if view is None or view.label_map is None:
-            ui.notify('There is no answered frame to correct.', type='warning')
+            self._warn('There is no answered frame to correct.')
             return
         mask = view.label_map == target.id
         self._open(view, target)
@@ -110,7 +111,7 @@ class Drafting:
             'correct', view.sequence, mask_url(mask), css_colour(target.id), timeout=5.0)
         if not started:
             self.cancel()
-            ui.notify('That frame is not held any more; try again.', type='warning')
+            self._warn('That frame is not held any more; try again.')
             return
         self._choose_tool('brush')
         self._say(f'Correct {target.name}: paint what is missing, erase what is too much.'
@@ -143,7 +144,7 @@ class Drafting:
         finally:
             self._accept.enable()
         if reply.success:
-            ui.notify(_sentence(reply.message), type='positive')
+            ui.notify(sentence(reply.message), type='positive')
             self.cancel()
             self._choose_tool('look')
         else:
@@ -155,7 +156,7 @@ class Drafting:
         view = None if stream is None or not isinstance(sequence, int) else stream.view(sequence)
         if view is None:
             self.cancel()
-            ui.notify('That frame is not held any more; try again.', type='warning')
+            self._warn('That frame is not held any more; try again.')
             return
         self._open(view, None)
         self._say({'box': 'Draw a box around the target.'}.get(
@@ -202,9 +203,14 @@ class Drafting:
         return await asyncio.wrap_future(self.link.submit(command))
 
     def _say(self, text: str, is_refusal: bool = False) -> None:
-        self._text.text = _sentence(text)
+        self._text.text = sentence(text)
         self._text.classes(add='refusal' if is_refusal else '',
                            remove='' if is_refusal else 'refusal')
+
+    def _warn(self, text: str) -> None:
+        # whose click led here may be gone by now
+        with self._row:
+            ui.notify(text, type='warning')
 
     def _show_row(self, is_shown: bool) -> None:
         self._row.set_visibility(is_shown)
@@ -228,8 +234,3 @@ class Drafting:
 
     def _resize_brush(self) -> None:
         self.camera.show(brush=self._brush.value)
-
-
-def _sentence(text: str) -> str:
-    """A message of the node as a sentence."""
-    return text[:1].upper() + text[1:] + ('' if text.endswith(('.', '…', '?', '!')) else '.')

@@ -251,7 +251,10 @@ class StreamFeed:
 
 
 def _rate(times: Any, now: float) -> float:
-    """Events a second in the last seconds, 0 where there are less than two."""
+    """Events a second in the last seconds; it falls when they stop, 0 for less than two."""
     lately = [time for time in times if now - time < _WINDOW_SECONDS]
-    span = lately[-1] - lately[0] if len(lately) > 1 else 0.0
-    return (len(lately) - 1) / span if span > 0 else 0.0
+    if len(lately) < 2:
+        return 0.0
+    period = (lately[-1] - lately[0]) / (len(lately) - 1)
+    # the next one is late
+    return (len(lately) - 1) / max(lately[-1] - lately[0], now - lately[0] - 2 * period)

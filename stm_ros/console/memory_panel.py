@@ -13,6 +13,7 @@ from stm_ros.console.snapshots import ContextView
 from stm_ros.console.snapshots import SlotView
 from stm_ros.console.snapshots import StreamView
 from stm_ros.console.snapshots import TargetView
+from stm_ros.console.wording import age
 
 MAX_FRAMES_SHOWN = 48
 
@@ -115,17 +116,3 @@ def _film(view: ConsoleView, stream: StreamView, slot: SlotView, share: float, m
                  f'{slot.confidence:.2f}',
         'kind': slot.kind, 'age': how_old, 'share': '' if chosen is None else f'{share:.0%}',
         'glow': round((share / most) ** 0.5, 2) if most > 0 else 0.0}
-
-
-def age(now_ns: int, then_ns: int) -> str:
-    """How long before `now_ns` something was seen, for people."""
-    seconds = (now_ns - then_ns) / 1e9
-    if seconds < 0:
-        return 'another time'
-    if seconds < 0.05:
-        return 'now'
-    if seconds < 60:
-        return f'{seconds:.1f} s ago'
-    if seconds < 3600:
-        return f'{seconds / 60:.0f} min ago'
-    return f'{seconds / 3600:.0f} h ago' if seconds < 172800 else 'days ago'

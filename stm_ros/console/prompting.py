@@ -23,16 +23,16 @@ def read_prompt(sent: Any) -> tuple[BoxT | None, PointsT]:
     :raises InputError: for anything else, numbers that are not finite, or too many points.
     """
     try:
-        box, points = sent['box'], sent['points']
-        if len(points) > MAX_POINTS:
-            raise InputError(f'{len(points)} points; at most {MAX_POINTS} are accepted')
+        box, points = sent['box'], list(sent['points'])
         read_box = None
         if box is not None:
             x_min, y_min, width, height = map(float, box)
             read_box = (x_min, y_min, width, height)
-        read_points = tuple((float(x), float(y), bool(on)) for x, y, on in points)
+        read_points = tuple((float(x), float(y), bool(on)) for x, y, on in points[:MAX_POINTS])
     except (TypeError, ValueError, KeyError) as error:
         raise InputError('the browser sent no box and no points that can be read') from error
+    if len(points) > MAX_POINTS:
+        raise InputError(f'{len(points)} points; at most {MAX_POINTS} are accepted')
     numbers = [*(read_box or ()), *(value for x, y, _ in read_points for value in (x, y))]
     if not all(map(isfinite, numbers)):
         raise InputError('the browser sent a number that is not finite')

@@ -6,9 +6,8 @@ from nicegui import ui
 from stm_ros.console.snapshots import ConsoleView
 from stm_ros.console.snapshots import Fault
 from stm_ros.console.snapshots import StreamView
-
-_LATENCY_KEYS = ('latency stamp to publish p50 (ms)', 'latency arrival to publish p50 (ms)')
-_LOSS_WORDS = ('dropped', 'lost', 'missed')
+from stm_ros.console.wording import latency
+from stm_ros.console.wording import losses
 
 
 class Figures:
@@ -91,22 +90,6 @@ def _row(key: str, value: str) -> None:
             ui.label(key)
         with ui.element('dd'):
             ui.label(value)
-
-
-def latency(stream: StreamView) -> str:
-    """The median that the node measures; what was measured here where it says none."""
-    for key in _LATENCY_KEYS:
-        if key in stream.diagnostics:
-            return f'{float(stream.diagnostics[key]):.0f} ms'
-    delay = stream.figures.delay
-    return '–' if delay is None else f'{1000 * delay:.0f} ms'
-
-
-def losses(stream: StreamView) -> str:
-    """The frames that the node counts as dropped or lost."""
-    counts = [int(value) for key, value in stream.diagnostics.items()
-              if value.isdigit() and any(word in key for word in _LOSS_WORDS)]
-    return f'{sum(counts):,}' if counts else '–'
 
 
 def _figure(name: str) -> ui.label:

@@ -12,6 +12,7 @@ from stm_ros.console.commands import Load
 from stm_ros.console.commands import Reset
 from stm_ros.console.commands import Save
 from stm_ros.console.link import Link
+from stm_ros.console.wording import sentence
 
 
 class StoredPanel:
@@ -47,7 +48,7 @@ class StoredPanel:
         """Offer the snapshots that there are."""
         reply = await self._ask(ListStored())
         if not reply.success:
-            ui.notify(reply.message, type='negative')
+            ui.notify(sentence(reply.message), type='negative')
             return
         await self._choose('Load memory', 'Replaces what is tracked now.',
                            [(name, '') for name in reply.snapshots], references_only=False)
@@ -56,7 +57,7 @@ class StoredPanel:
         """Offer the libraries that there are."""
         reply = await self._ask(ListStored())
         if not reply.success:
-            ui.notify(reply.message, type='negative')
+            ui.notify(sentence(reply.message), type='negative')
             return
         await self._choose('Known objects', 'Adds their references to what is tracked.',
                            list(reply.libraries), references_only=True)
@@ -96,7 +97,7 @@ class StoredPanel:
 
     async def _do(self, command: Command) -> None:
         reply = await self._ask(command)
-        ui.notify(reply.message, type='positive' if reply.success else 'negative',
+        ui.notify(sentence(reply.message), type='positive' if reply.success else 'negative',
                   multi_line=True)
 
     async def _ask(self, command: Command) -> Any:

@@ -16,6 +16,7 @@ from stm_ros.console.pictures import css_colour
 from stm_ros.console.snapshots import Sample
 from stm_ros.console.snapshots import StreamView
 from stm_ros.console.snapshots import TargetView
+from stm_ros.console.wording import sentence
 
 #: what a timeline shows, seconds
 TIMELINE_SECONDS = 60.0
@@ -36,7 +37,8 @@ class TargetsPanel:
         self._targets: dict[int, TargetView] = {}
         self._rows: dict[int, _Row] = {}
         self._known: tuple[tuple[int, str], ...] | None = None
-        with ui.element('section').classes('card').props('aria-label=Targets'):
+        self._section = ui.element('section').classes('card').props('aria-label=Targets')
+        with self._section:
             with ui.element('div').classes('card-head'):
                 ui.html('<h2>Targets</h2>', sanitize=False)
                 self._count = ui.label().classes('quiet')
@@ -49,6 +51,8 @@ class TargetsPanel:
         if known != self._known:
             self._known = known
             self._build(stream.targets)
+        self._list.classes(add='stale' if stream.fault is not None else '',
+                           remove='' if stream.fault is not None else 'stale')
         tracked = sum(target.state == 'TRACKING' for target in stream.targets)
         self._count.text = f'{tracked} of {len(known)} tracked' if known else ''
         for target in stream.targets:
@@ -77,7 +81,8 @@ class TargetsPanel:
         target = self._targets.get(target_id)
         if target is None:
             return
-        with ui.dialog() as dialog, ui.card().classes('dialog'):
+        # a row, and all that is in it, may go while the dialog is open
+        with self._section, ui.dialog() as dialog, ui.card().classes('dialog'):
             ui.html('<h2>Remove target</h2>', sanitize=False)
             ui.label(f'Forget {target.name} (target {target.id}), its references and its '
                      'memory, in every stream?')
@@ -89,7 +94,9 @@ class TargetsPanel:
         dialog.delete()
         if is_sure:
             reply = await asyncio.wrap_future(self._link.submit(Remove(target_id)))
-            ui.notify(reply.message, type='positive' if reply.success else 'negative')
+            with self._section:
+                ui.notify(sentence(reply.message),
+                          type='positive' if reply.success else 'negative')
 
 
 class _Row:

@@ -4,6 +4,9 @@
 // Confidence over time as a line, the state as a band below it. Numbers come in as shares of the
 // width (0 is oldest) and of the height (1 is sure).
 
+// how much of the width a sample speaks for where none follows
+const KNOWN = 4;
+
 export default {
   template: `
     <svg class="timeline" viewBox="0 0 100 40" preserveAspectRatio="none" role="img"
@@ -28,9 +31,10 @@ export default {
       const bands = [];
       this.samples.forEach(([x, , state], index) => {
         const next = this.samples[index + 1];
-        const end = next ? next[0] : 100;
+        const end = Math.min(next ? next[0] : 100, x + KNOWN);
         const last = bands[bands.length - 1];
-        if (last && last[2] === state) last[1] = end - last[0];
+        const goesOn = last && last[2] === state && last[0] + last[1] >= x - 0.01;
+        if (goesOn) last[1] = end - last[0];
         else bands.push([x, end - x, state]);
       });
       return bands;
