@@ -44,6 +44,8 @@ from stm_ros.vision.errors import InputError
 SILENT_SECONDS = 3.0
 #: how long after the last request of a browser the pictures are still subscribed to
 WATCH_SECONDS = 10.0
+#: a slow node gets more than that, at most this
+MOST_PATIENCE = 10.0
 _WINDOW_SECONDS = 5.0
 _DEPTH = 5
 _MAX_WAITING = 8
@@ -164,14 +166,19 @@ class StreamFeed:
         if self._answer is not None:
             stamp_ns, mask, targets = self._answer
             message = self._images.get(stamp_ns)
-            is_recent = (self._answer_times
-                         and time.monotonic() - self._answer_times[-1] < SILENT_SECONDS)
+            is_recent = time.monotonic() - self._answer_times[-1] < self._patience()
             if message is not None and is_recent:
                 return stamp_ns, message, mask, targets
             if is_recent:
                 return None
         newest = self._images.newest()
         return None if newest is None else (*newest, None, ())
+
+    def _patience(self) -> float:
+        """Seconds after which an answer is overdue, as this node goes."""
+        lately = list(self._answer_times)[-6:]
+        interval = (lately[-1] - lately[0]) / (len(lately) - 1) if len(lately) > 1 else 0.0
+        return min(MOST_PATIENCE, max(SILENT_SECONDS, 3 * interval))
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         stamp_ns = nanoseconds(message.header.stamp)
@@ -235,7 +242,7 @@ class StreamFeed:
         silence = now - self._image_times[-1][0] if self._image_times else None
         if silence is None or silence > SILENT_SECONDS:
             # the node may hear what this process misses
-            if not self._answer_times or now - self._answer_times[-1] > SILENT_SECONDS:
+            if not self._answer_times or now - self._answer_times[-1] > self._patience():
                 return no_image(self._node, self._tracker, source, silence)
             return Fault('No picture here', (
                 f'The node answers images of {source.topic}, but none reaches this page.',
@@ -243,7 +250,7 @@ class StreamFeed:
                 'docs/performance.md for camera, node and console.'))
         if self._decode_fault is not None:
             return self._decode_fault
-        if not self._answer_times or now - self._answer_times[-1] > 2 * SILENT_SECONDS:
+        if not self._answer_times or now - self._answer_times[-1] > 2 * self._patience():
             return Fault('The node does not answer', (
                 f'Images come on {source.topic}, but nothing on {self._prefix}/targets.',
                 'See its diagnostics and its log.'))

@@ -78,7 +78,8 @@ class Page:
         if stream is None:
             self._fault.update(view.fault)
             return
-        self._fault.update(view.fault or stream.fault)
+        # over a frozen frame it would only be in the way
+        self._fault.update(None if self._drafting.is_open else view.fault or stream.fault)
         chosen = self._chosen_target(stream.targets)
         self._targets.update(stream, view.now, 0 if chosen is None else chosen.id)
         self._memory.update(view, stream, chosen)

@@ -59,6 +59,8 @@ export default {
         @pointerdown="down" @pointermove="move" @pointerup="up" @pointercancel="up"
         @pointerleave="leave" @keydown="key" @contextmenu.prevent></canvas>
       <div v-if="drafting" class="camera-badge"><span></span>Frozen: the node goes on</div>
+      <div v-else-if="unanswered && !tile" class="camera-badge camera-unanswered"><span></span>
+        No answer for this picture yet</div>
       <div v-if="waiting" class="camera-waiting">{{ waiting }}</div>
     </div>`,
   props: {
@@ -68,7 +70,7 @@ export default {
     tool: String,
     brush: Number,
   },
-  data: () => ({ drafting: false, waiting: 'Waiting for a picture' }),
+  data: () => ({ drafting: false, unanswered: false, waiting: 'Waiting for a picture' }),
   computed: {
     title() {
       return `Camera ${this.stream}. Arrow keys move the cursor, space marks, Enter accepts, Escape cancels.`;
@@ -127,6 +129,7 @@ export default {
       this.frame = frame;
       this.sequence = frame.sequence;
       this.waiting = '';
+      this.unanswered = !frame.answered;
       this.$el.style.setProperty('--aspect', frame.width / frame.height);
       this.draw();
     },
