@@ -262,6 +262,7 @@ def test_what_the_node_says_of_itself_is_told_from_others():
     from diagnostic_msgs.msg import KeyValue
 
     from stm_ros.console.reading import read_diagnostics
+    from stm_ros.console.snapshots import Figures
     from stm_ros.console.snapshots import StreamView
     from stm_ros.console.wording import latency
     from stm_ros.console.wording import losses
@@ -276,6 +277,8 @@ def test_what_the_node_says_of_itself_is_told_from_others():
     assert (found['stream camera']['level'], found['stream camera']['message']) == ('WARN', 'hm')
     stream = StreamView('camera', diagnostics=found['stream camera'])
     assert (latency(stream), losses(stream)) == ('42 ms', '9')
+    measured = StreamView('camera', figures=Figures(delay=0.25), diagnostics=stream.diagnostics)
+    assert latency(measured) == '250 ms'
     assert (latency(StreamView('camera')), losses(StreamView('camera'))) == ('–', '–')
 
 

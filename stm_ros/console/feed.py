@@ -50,6 +50,7 @@ _WINDOW_SECONDS = 5.0
 _DEPTH = 5
 _MAX_WAITING = 8
 _MAX_TIMES = 400
+_MAX_DELAYS = 15
 
 
 class StreamFeed:
@@ -81,7 +82,7 @@ class StreamFeed:
         self._shown_stamp: int | None = None
         self._image_times: deque[tuple[float, int]] = deque(maxlen=_MAX_TIMES)
         self._answer_times: deque[float] = deque(maxlen=_MAX_TIMES)
-        self._delays: deque[float] = deque(maxlen=50)
+        self._delays: deque[float] = deque(maxlen=_MAX_DELAYS)
         self._decode_fault: Fault | None = None
         self._fault: Fault | None = None
         self._light = [

@@ -27,12 +27,13 @@ def age(now_ns: int, then_ns: int) -> str:
 
 
 def latency(stream: StreamView) -> str:
-    """The median that the node measures; what was measured here where it says none."""
+    """The median of the last answers, measured here; the node's where none was."""
+    if stream.figures.delay is not None:
+        return f'{1000 * stream.figures.delay:.0f} ms'
     for key in _LATENCY_KEYS:
         if key in stream.diagnostics:
             return f'{float(stream.diagnostics[key]):.0f} ms'
-    delay = stream.figures.delay
-    return '–' if delay is None else f'{1000 * delay:.0f} ms'
+    return '–'
 
 
 def losses(stream: StreamView) -> str:
