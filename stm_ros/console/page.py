@@ -45,6 +45,7 @@ class Page:
         self._link = link
         self._stream = ''
         self._streams: tuple[str, ...] = ()
+        self._tile_of: dict[str, Any] = {}
         self._chosen = 0
         ui.add_head_html('<link rel="stylesheet" href="/static/console.css">')
         ui.colors(primary='#0f766e', positive='#15803d', negative='#b91c1c', warning='#b45309')
@@ -73,6 +74,10 @@ class Page:
         view = self._link.view
         self._name.text = view.node
         self._show_streams(view)
+        for name, tile in self._tile_of.items():
+            is_faulty = (held := view.streams.get(name)) is not None and held.fault is not None
+            tile.classes(replace='tile' + (' tile-on' if name == self._stream else '')
+                         + (' tile-fault' if is_faulty else ''))
         stream = view.streams.get(self._stream)
         self._figures.update(stream)
         if stream is None:
@@ -105,6 +110,7 @@ class Page:
         if self._stream not in names:
             self._show_stream(names[0] if names else '')
         self._tiles.clear()
+        self._tile_of = {}
         self._tiles.set_visibility(len(names) > 1)
         if len(names) > 1:
             with self._tiles:
@@ -112,7 +118,8 @@ class Page:
                     self._build_tile(name)
 
     def _build_tile(self, name: str) -> None:
-        with ui.element('div').classes('tile'):
+        self._tile_of[name] = ui.element('div').classes('tile')
+        with self._tile_of[name]:
             tile = CameraView(name, tile=True)
             ui.button(name, on_click=lambda: self._show_stream(name)).props('flat no-caps dense')
         tile.on('choose', lambda: self._show_stream(name))
