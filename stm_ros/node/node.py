@@ -27,9 +27,9 @@ from stm_ros import srv
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.diagnostics import diagnostics_message
-from stm_ros.node.parameters import PARAMETERS
 from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
+from stm_ros.node.parameters import parameter_values
 from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
 from stm_ros.node.streams import CameraStream
@@ -66,7 +66,7 @@ class StmTracker(LifecycleNode):
         """Declare parameters and services; start() makes the first transitions."""
         super().__init__(NODE_NAME, **options)
         declare_parameters(self)
-        check_values(self._values())
+        self._settings, _ = check_values(parameter_values(self))
         self.add_on_set_parameters_callback(self._check_change)
         self._tracker: Tracker | None = None
         self._recovery: Recovery | None = None
@@ -76,7 +76,6 @@ class StmTracker(LifecycleNode):
         self._outputs: dict[str, StreamPublishers] = {}
         self._subscriptions_held: list[Any] = []
         self._diagnostics: tuple[Any, Any] | None = None
-        self._settings = self._values()
         self._image_group = MutuallyExclusiveCallbackGroup()
         self._service_group = MutuallyExclusiveCallbackGroup()
         for name, kind in _SERVICES.items():
@@ -86,7 +85,7 @@ class StmTracker(LifecycleNode):
 
     def start(self) -> bool:
         """Configure and activate where `autostart` says so; False where that failed."""
-        if not self._settings['autostart']:
+        if not self._settings.autostart:
             return True
         return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
                 and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
@@ -136,29 +135,29 @@ class StmTracker(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self, state: LifecycleState) -> None:
-        settings = self._settings = self._values()
-        config = check_values(settings)
-        if settings['threads']:
-            torch.set_num_threads(settings['threads'])
-        device = settings['device']
+        settings, config = check_values(parameter_values(self))
+        self._settings = settings
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        device = settings.device
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         # on the worker's thread: each thread that handles tensors keeps an arena of its own
         tracker = self._worker.submit(lambda: Tracker.from_pretrained(
-            settings['model'], settings['weights'] or None, device, config),
+            settings.model, settings.weights or None, device, config),
             even_when_paused=True).result()
         self._tracker = tracker
         self._recovery = Recovery(tracker)
-        names = list(settings['streams'])
-        self._streams = {name: CameraStream(name, settings['history_frames']) for name in names}
+        names = settings.streams
+        self._streams = {name: CameraStream(name, settings.history_frames) for name in names}
         try:
             for name in names:
                 prefix = '~/' if len(names) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
             publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
-            timer = self.create_timer(settings['diagnostics_period'], self._publish_diagnostics)
+            timer = self.create_timer(settings.diagnostics_period, self._publish_diagnostics)
             self._diagnostics = (publisher, timer)
-            folder = Path(settings['snapshot_dir']).expanduser()
+            folder = Path(settings.snapshot_dir).expanduser()
             self._requests = Requests(tracker, self._streams, folder)
             super().on_configure(state)
         except Exception:
@@ -179,7 +178,7 @@ class StmTracker(LifecycleNode):
     def _subscribe(self, name: str) -> Any:
         topic = 'image' if len(self._streams) == 1 else f'{name}/image'
         kind: type = Image
-        if self._settings['image_transport'] == 'compressed':
+        if self._settings.image_transport == 'compressed':
             topic, kind = f'{topic}/compressed', CompressedImage
         quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         return self.create_subscription(
@@ -246,8 +245,8 @@ class StmTracker(LifecycleNode):
         settings = self._settings
         failure = None
         try:
-            outputs.publish(header, image, result, settings['context.period'],
-                            settings['context.evidence'])
+            outputs.publish(header, image, result, settings.context_period,
+                            settings.context_evidence)
         except torch.OutOfMemoryError as error:
             failure = error.with_traceback(None)
         if failure is not None:
@@ -295,18 +294,14 @@ class StmTracker(LifecycleNode):
                 self.get_clock().now(), self.get_fully_qualified_name(), recovery,
                 list(self._streams.values())))
 
-    def _values(self) -> dict[str, Any]:
-        return {row.name: self.get_parameter(row.name).value for row in PARAMETERS}
-
     def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse new values, all together; accepted ones hold from the next frame."""
-        values = self._values()
+        values = parameter_values(self)
         values.update({change.name: change.value for change in changes if change.name in values})
         try:
-            config = check_values(values)
-        except (InputError, TypeError) as error:
+            self._settings, config = check_values(values)
+        except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._settings = values
         tracker = self._tracker
         if tracker is not None:
             self._worker.submit(lambda: _change_settings(tracker, config), even_when_paused=True)
