@@ -14,7 +14,7 @@ from stm_ros.evaluation.calibrating import balanced
 from stm_ros.evaluation.calibration import calibration_table
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking.confidence import Calibration
 from stm_ros.tracking.confidence import calibration_of
 

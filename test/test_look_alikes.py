@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tracker_helpers import follow
 from tracker_helpers import iou
 
-from stm_ros.evaluation.reliability_clips import ReliabilityClip
-from stm_ros.replay.clips import TARGET_ID
+from stm_ros.synthetic.clips import TARGET_ID
+from stm_ros.synthetic.reliability_clips import ReliabilityClip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.look_alikes import MOST_LOOK_ALIKES

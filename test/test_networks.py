@@ -19,7 +19,7 @@ from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import read_memory
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.engine import Engine

@@ -11,7 +11,7 @@ from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig

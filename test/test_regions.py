@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.interface import Query
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig

@@ -8,7 +8,7 @@ from tracker_helpers import follow
 from tracker_helpers import iou
 from tracker_helpers import make_tracker
 
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking.motion import Motion
 from stm_ros.vision.boxes import Box

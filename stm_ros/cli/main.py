@@ -8,7 +8,7 @@ from importlib import import_module
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights', 'console': 'console'}
+    'memory': 'memory', 'weights': 'weights', 'render': 'render', 'console': 'console'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -20,6 +20,7 @@ _SUMMARIES = {
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
     'weights': 'check, convert and average checkpoints',
+    'render': 'render clips of turning objects, their truth exact',
     'console': "the operator's page: see, choose and correct targets in a browser"}
 
 

@@ -14,7 +14,7 @@ from stm_ros.vision.errors import InputError
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.reliability import ClipOutcome
-    from stm_ros.evaluation.reliability_clips import ReliabilityClip
+    from stm_ros.synthetic.reliability_clips import ReliabilityClip
     from stm_ros.tracking import Tracker
 
 
@@ -47,10 +47,10 @@ def run(arguments: Namespace) -> int:
     import torch
 
     from stm_ros.benchmark.settings import parse_size
-    from stm_ros.evaluation.reliability_clips import CASES
-    from stm_ros.evaluation.reliability_clips import ReliabilityClip
     from stm_ros.evaluation.reliability_report import as_text
     from stm_ros.evaluation.reliability_report import write_report
+    from stm_ros.synthetic.reliability_clips import CASES
+    from stm_ros.synthetic.reliability_clips import ReliabilityClip
     from stm_ros.tracking import Tracker
 
     width, height = parse_size(arguments.size)

@@ -10,10 +10,10 @@ import numpy as np
 from stm_ros.evaluation.datasets import Benchmark
 from stm_ros.evaluation.experiment import Subject
 from stm_ros.evaluation.reliability import measure_clip
-from stm_ros.evaluation.reliability_clips import CASES
-from stm_ros.evaluation.reliability_clips import ReliabilityClip
 from stm_ros.evaluation.runner import all_observations
 from stm_ros.evaluation.runner import run_benchmark
+from stm_ros.synthetic.reliability_clips import CASES
+from stm_ros.synthetic.reliability_clips import ReliabilityClip
 from stm_ros.tracking import TrackerConfig
 
 #: cases with frames of absence, long ones left out: a thousand frames alike say no more than ten
