@@ -277,6 +277,10 @@ def test_what_the_node_says_of_itself_is_told_from_others():
     assert (found['stream camera']['level'], found['stream camera']['message']) == ('WARN', 'hm')
     stream = StreamView('camera', diagnostics=found['stream camera'])
     assert (latency(stream), losses(stream)) == ('42 ms', '9')
+    lately = StreamView('camera', diagnostics={
+        'frames dropped': '900', 'frames dropped, last 10 s': '3', 'frames lost on the way': '1',
+        'frames lost on the way, last 10 s': '1', 'frames received': '7'})
+    assert losses(lately) == '4 in 10 s'
     measured = StreamView('camera', figures=Figures(delay=0.25), diagnostics=stream.diagnostics)
     assert latency(measured) == '250 ms'
     assert (latency(StreamView('camera')), losses(StreamView('camera'))) == ('–', '–')

@@ -8,6 +8,7 @@ from stm_ros.console.snapshots import Fault
 from stm_ros.console.snapshots import StreamView
 from stm_ros.console.wording import latency
 from stm_ros.console.wording import losses
+from stm_ros.console.wording import sentence
 
 
 class Figures:
@@ -39,6 +40,7 @@ class Diagnostics:
         """Build the elements where the page is."""
         self._shown: object = None
         with ui.element('section').classes('card card-folded').props('aria-label=Diagnostics'):
+            self._note = ui.label().classes('diagnostics-note').props('role=status')
             with ui.expansion('Diagnostics').classes('expansion'):
                 self._table = ui.element('dl').classes('diagnostics')
 
@@ -49,6 +51,10 @@ class Diagnostics:
         if held == self._shown:
             return
         self._shown = held
+        worries = [values['message'] for values in held.values()
+                   if values.get('level', 'OK') != 'OK' and values.get('message')]
+        self._note.text = ' '.join(map(sentence, worries))
+        self._note.set_visibility(bool(worries))
         self._table.clear()
         with self._table:
             for title, values in held.items():

@@ -5,6 +5,7 @@ from stm_ros.console.snapshots import StreamView
 
 _LATENCY_KEYS = ('latency stamp to publish p50 (ms)', 'latency arrival to publish p50 (ms)')
 _LOSS_WORDS = ('dropped', 'lost', 'missed')
+_LATELY = ', last '
 
 
 def sentence(text: str) -> str:
@@ -37,7 +38,11 @@ def latency(stream: StreamView) -> str:
 
 
 def losses(stream: StreamView) -> str:
-    """The frames that the node counts as dropped or lost."""
-    counts = [int(value) for key, value in stream.diagnostics.items()
-              if value.isdigit() and any(word in key for word in _LOSS_WORDS)]
-    return f'{sum(counts):,}' if counts else '–'
+    """The frames that the node counts as dropped or lost: lately, where it says so, else ever."""
+    counts = {key: int(value) for key, value in stream.diagnostics.items()
+              if value.isdigit() and any(word in key for word in _LOSS_WORDS)}
+    lately = {key: count for key, count in counts.items() if _LATELY in key}
+    if lately:
+        span = next(iter(lately)).partition(_LATELY)[2]
+        return f'{sum(lately.values()):,} in {span}'
+    return f'{sum(counts.values()):,}' if counts else '–'

@@ -27,7 +27,8 @@ def declare_parameters(node: Node) -> None:
 def _descriptor(setting: Setting) -> ParameterDescriptor:
     unit = f' [{setting.unit}]' if setting.unit else ''
     descriptor = ParameterDescriptor(description=setting.meaning + unit,
-                                     read_only=not setting.live)
+                                     read_only=not setting.live,
+                                     dynamic_typing=setting.kind is tuple)
     if setting.choices or setting.or_zero:
         descriptor.additional_constraints = f'accepted: {setting.accepted}'
     if setting.low is not None and setting.high is not None:
@@ -43,7 +44,18 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
 
 def parameter_values(node: Node) -> dict[str, Any]:
     """The values that a node holds now, by parameter name."""
-    return {each.parameter: node.get_parameter(each.parameter).value for each in parameters()}
+    return {each.parameter: normalised(each, node.get_parameter(each.parameter).value)
+            for each in parameters()}
+
+
+def normalised(setting: Setting, value: Any) -> Any:
+    """A value as the checks have it: where a list is meant, one text is a list of one."""
+    if setting.kind is not tuple:
+        return value
+    if isinstance(value, str):
+        return tuple(each.strip() for each in value.split(','))
+    # of an empty list ROS cannot tell what it is a list of
+    return tuple(value or ()) if value is None or isinstance(value, list) else value
 
 
 def check_values(values: Mapping[str, Any]) -> tuple[NodeSettings, TrackerConfig]:
@@ -53,11 +65,10 @@ def check_values(values: Mapping[str, Any]) -> tuple[NodeSettings, TrackerConfig
     :param values: by parameter name.
     :raises InputError: naming the first value that is not accepted.
     """
+    values = {each.parameter: normalised(each, values[each.parameter]) for each in parameters()}
     check_settings(values, parameters(), lambda setting: setting.parameter)
-    own: dict[str, Any] = {
-        each.field: tuple(values[each.parameter]) if each.kind is tuple
-        else values[each.parameter] for each in settings_of(NodeSettings)}
-    settings = NodeSettings(**own)
+    settings = NodeSettings(**{each.field: values[each.parameter]
+                               for each in settings_of(NodeSettings)})
     tracker = {each.field: values[each.parameter] for each in settings_of(TrackerConfig)
                if each.parameter in values}
     return settings, TrackerConfig(max_streams=len(settings.streams), **tracker)

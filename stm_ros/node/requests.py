@@ -84,7 +84,8 @@ class Requests:
             response.target_ids = list(ids)
             response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
         response.success = True
-        response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
+        if request.with_mask or request.preview:
+            response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
         return response
 
     def remove_target(self, request: Any, response: Any) -> Any:
@@ -103,7 +104,8 @@ class Requests:
         reference = self._reference_image(request.image, request.stamp, stream)
         header = reference.header
         result = self.tracker.segment(reference.pixels, stream, nanoseconds(header.stamp))
-        response.mask = image_message(header, result.label_map, 'mono8')
+        if request.with_mask:
+            response.mask = image_message(header, result.label_map, 'mono8')
         response.targets = targets_message(header, result)
         response.memory = memory_message(header, result)
         if request.with_features and result.targets:

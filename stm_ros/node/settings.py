@@ -13,6 +13,7 @@ from stm_ros.tracking.settings import settings_of
 from stm_ros.vision.errors import InputError
 
 MAX_STREAMS = 16
+_TRANSPORTS = ('raw', 'compressed')
 #: of TrackerConfig, what the node knows by itself
 _DERIVED = ('max_streams',)
 
@@ -31,18 +32,40 @@ class NodeSettings:
     device: str = setting('auto', meaning='torch device; auto is cuda where there is one, else cpu')
     threads: int = setting(
         0, low=0, high=256,
-        meaning='processor threads of the network; 0 leaves it to torch')
+        meaning='processor threads of the network; 0 measures at configure how many are worth '
+                'it, and leaves one processor to others')
     streams: tuple[str, ...] = setting(
         ('camera',), meaning='names of the image streams; one alone uses the topics without its '
                              'name')
     image_transport: str = setting(
-        'raw', choices=('raw', 'compressed'),
-        meaning='what is subscribed to: sensor_msgs/Image, or CompressedImage on '
-                '<image>/compressed')
-    history_frames: int = setting(
-        30, low=1, high=1000, unit='frames',
-        meaning='newest frames kept of each stream, for references by stamp')
+        'raw', meaning='what is subscribed to: raw for sensor_msgs/Image, compressed for '
+                       'CompressedImage on <image>/compressed; one for all streams, or one each, '
+                       'with commas')
+    image_reliability: str = setting(
+        'auto', choices=('auto', 'best_effort', 'reliable'),
+        meaning='of the image subscriptions; auto is reliable where every publisher offers it, '
+                'and follows when that changes')
+    mode: str = setting(
+        'continuous', choices=('continuous', 'on_demand'), live=True,
+        meaning='continuous answers every image it can; on_demand looks at none but for '
+                '~/segment and references')
+    max_rate: float = setting(
+        0.0, low=0.0, high=1000.0, unit='Hz', live=True,
+        meaning='images looked at per second and stream at most; 0 for no limit')
+    history_seconds: float = setting(
+        5.0, low=0.0, high=3600.0, unit='s',
+        meaning='how long images are kept, for references by stamp; the newest is kept always')
+    history_megabytes: float = setting(
+        200.0, low=1.0, high=1e5, unit='MB',
+        meaning='what the kept images of a stream may take, in millions of bytes')
     snapshot_dir: str = setting('~/.ros/stm_ros', meaning='folder of saved memories')
+    references: str = setting(
+        '', meaning='what is known from the start: a snapshot, or a folder of references, by name '
+                    'in snapshot_dir or by path; loaded at configure')
+    autosave: float = setting(
+        0.0, low=0.0, high=86400.0, unit='s',
+        meaning='time between two saves of all that is known, if something changed; configure goes '
+                'on from the last one, also after a crash; 0 for never')
     context_period: float = setting(
         1.0, group='context', name='period', low=0.0, high=3600.0, unit='s', live=True,
         meaning='least time between two ~/context messages of a target')
@@ -60,9 +83,25 @@ class NodeSettings:
         """
         check_fields(self)
         check_streams(self.streams)
+        self._check_transports()
         folder = Path(self.snapshot_dir).expanduser()
         if folder.exists() and not folder.is_dir():
             raise InputError(f'snapshot_dir is {str(folder)!r}, which is a file')
+
+    @property
+    def transports(self) -> dict[str, str]:
+        """Of each stream, raw or compressed."""
+        named = [each.strip() for each in self.image_transport.split(',')]
+        return dict(zip(self.streams, named * (len(self.streams) // len(named)), strict=True))
+
+    def _check_transports(self) -> None:
+        named = [each.strip() for each in self.image_transport.split(',')]
+        if any(each not in _TRANSPORTS for each in named):
+            raise InputError(f'image_transport is {self.image_transport!r}; accepted are '
+                             f'{", ".join(_TRANSPORTS)}')
+        if len(named) not in (1, len(self.streams)):
+            raise InputError(f'image_transport names {len(named)} transports and there are '
+                             f'{len(self.streams)} streams; one, or as many, are accepted')
 
 
 def check_streams(streams: tuple[str, ...]) -> None:

@@ -11,7 +11,6 @@ from graph_client import mask_pixels
 from sensor_msgs.msg import CompressedImage
 from stm_ros.msg import Box
 
-from stm_ros import srv
 from stm_ros.console.commands import ListStored
 from stm_ros.console.commands import Propose
 from stm_ros.console.commands import Remember
@@ -114,8 +113,6 @@ def test_a_preview_changes_nothing_and_what_is_stored_is_named(start_node, clien
     box = box_of_mask(clip[0][1] == 1)
     prompt = {'image': image, 'preview': True, 'box': [Box(
         x_min=box.x_min - 3, y_min=box.y_min - 3, width=box.width + 6, height=box.height + 6)]}
-    if hasattr(srv.SetReferencePrompt.Request, 'with_mask'):
-        prompt['with_mask'] = True
     shown = client.tracker('set_reference_prompt', **prompt)
     assert shown.success and list(shown.target_ids) == [] and mask_pixels(shown.mask).any()
     assert len(client.tracker('segment', image=image).targets.targets) == 0
