@@ -3,6 +3,7 @@
 """The console without a browser: pictures, prompts, limits, who is let in, what is refused."""
 import asyncio
 import json
+import socket
 import struct
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -31,6 +32,8 @@ from stm_ros.console.prompting import with_known_mask
 from stm_ros.console.snapshots import TargetView
 from stm_ros.console.wording import age
 from stm_ros.console.wording import sentence
+from stm_ros.node.stored import MAX_NAMES
+from stm_ros.node.stored import stored_memories
 from stm_ros.vision.errors import InputError
 
 ros_present = pytest.mark.skipif(
@@ -224,6 +227,38 @@ def test_words_for_people():
 def test_refusals(capsys, words, told):
     assert main(['console', *words]) == 2
     assert told in capsys.readouterr().err
+
+
+@ros_present
+@pytest.mark.skipif(find_spec('nicegui') is None, reason='nicegui is absent: stm_ros[console]')
+def test_a_port_that_is_taken_is_refused(capsys):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(['console', '--port', str(port)]) == 2
+    assert f'127.0.0.1:{port} cannot be served' in capsys.readouterr().err
+
+
+def test_what_a_snapshot_folder_holds(tmp_path):
+    assert stored_memories(tmp_path / 'absent', '.safetensors').snapshots == ()
+    for name in ('b.safetensors', 'a.safetensors', '.hidden.safetensors', 'notes.txt'):
+        (tmp_path / name).touch()
+    for name, table in (('cups', '{"labels": {"2": "cup", "1": ""}}'), ('broken', '{"labels": 3}'),
+                        ('cut', '{"lab'), ('huge', ' ' * 200_000)):
+        (tmp_path / name / 'reference_000').mkdir(parents=True)
+        (tmp_path / name / 'reference_000' / 'reference.json').write_text(table)
+    (tmp_path / 'empty').mkdir()
+    stored = stored_memories(tmp_path, '.safetensors')
+    assert stored.snapshots == ('a', 'b')
+    assert dict(zip(stored.libraries, stored.objects, strict=True)) == {
+        'broken': '', 'cups': 'target 1, cup', 'cut': '', 'huge': ''}
+    (tmp_path / 'file').touch()
+    with pytest.raises(InputError, match='cannot read the folder'):
+        stored_memories(tmp_path / 'file', '.safetensors')
+    for number in range(MAX_NAMES + 5):
+        (tmp_path / f'{number:04}.safetensors').touch()
+    assert len(stored_memories(tmp_path, '.safetensors').snapshots) == MAX_NAMES
 
 
 @ros_present

@@ -5,6 +5,7 @@ import argparse
 import os
 import re
 import secrets
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
                                      '`make setup`')):
         if find_spec(module) is None:
             raise InputError(f'the console needs {module}: {remedy}')
+    _check_free(arguments.host, arguments.port)
     _let_large_images_through()
     # only these need ROS and the web framework
     from stm_ros.console.guard import is_loopback
@@ -66,6 +68,18 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.node is not None and not re.fullmatch(r'(/[A-Za-z_]\w*)+', arguments.node):
         raise InputError(f'--node {arguments.node!r} is no full name of a node, such as '
                          '/stm_tracker')
+
+
+def _check_free(host: str, port: int) -> None:
+    """Make sure that the port can be had; the web framework would say it less plainly."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(found[0], found[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except OSError as error:
+        raise InputError(f'{host}:{port} cannot be served: {error.strerror}; --host and --port '
+                         'name another place') from error
 
 
 def _token(given: str | None) -> str:

@@ -100,7 +100,7 @@ class Drafting:
     async def correct(self, target: TargetView) -> None:
         """Start from the target's mask in the newest frame."""
         stream = self.link.view.streams.get(self.stream)
-        view = None if stream is None else stream.newest
+        view = None if stream is None else stream.newest_answered
         if view is None or view.label_map is None:
             self._warn('There is no answered frame to correct.')
             return

@@ -15,6 +15,8 @@ from stm_ros.console.link import Link
 from stm_ros.console.page import Page
 
 STATIC = Path(__file__).with_name('static')
+#: held for each browser, which gets them again after a break
+MAX_MESSAGES = 100
 _WAIT_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 _FAVICON = STATIC / 'icon.svg'
@@ -48,7 +50,8 @@ def serve(settings: ConsoleSettings) -> None:
         # pictures are compressed already
         ui.run(host=settings.host, port=settings.port, title='stm console', favicon=_FAVICON,
                dark=None, show=False, reload=False, show_welcome_message=False, tailwind=False,
-               gzip_middleware_factory=None, access_log=False)
+               gzip_middleware_factory=None, access_log=False,
+               message_history_length=MAX_MESSAGES)
     finally:
         link.stop()
 

@@ -156,6 +156,11 @@ class StreamView:
         """The newest view."""
         return self.views[-1] if self.views else None
 
+    @property
+    def newest_answered(self) -> View | None:
+        """The newest view that the node has answered, while one is held."""
+        return next((view for view in reversed(self.views) if view.label_map is not None), None)
+
     def view(self, sequence: int) -> View | None:
         """The view of that number, while it is held."""
         return next((view for view in self.views if view.sequence == sequence), None)

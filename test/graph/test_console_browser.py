@@ -138,6 +138,13 @@ def test_an_operator_s_day(stage, page):
     page.until(lambda: 'Proposed' in page.text('.draft-text'), 'a proposal')
     page.until(lambda: page.mask().any(), 'the proposed mask')
     assert overlap(page.mask(), stage.truth) > 0.6
+    # a click on what is not the target proposes anew, and is taken back
+    page.take_tool('minus')
+    page.drag(SIZE, (box.x_min - 2, box.y_min - 2))
+    page.until(lambda: 'looks for' not in page.text('.draft-text'), 'an answer to the click')
+    page.one('.draft-buttons button').click()
+    page.until(lambda: 'Proposed' in page.text('.draft-text')
+               and overlap(page.mask(), stage.truth) > 0.6, 'the first proposal again')
     assert not page.all('[data-mark="target-1"]')
     page.shot('1_proposed')
     page.one('.draft-name input').send_keys('cup')
