@@ -109,7 +109,8 @@ def _film(view: ConsoleView, stream: StreamView, slot: SlotView, share: float, m
     how_old = age(stream.memory.stamp_ns, slot.stamp_ns)
     # what is read most glows fully, whatever its share; the root lets small shares be seen
     return {
-        'key': f'{slot.stream}/{slot.stamp_ns}/{slot.kind}',
+        # the newest frame is another one all the time: its picture changes, the place does not
+        'key': f'{slot.stream}/{"" if slot.kind == "recent" else slot.stamp_ns}/{slot.kind}',
         'source': '' if holder is None else
                   f'/thumbnail/{holder}/{slot.stream}/{slot.stamp_ns}',
         'title': f'{slot.kind} frame of {slot.stream}, {how_old}, confidence '
