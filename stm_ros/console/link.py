@@ -4,6 +4,7 @@
 import queue
 import threading
 import time
+import traceback
 from concurrent.futures import Future
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,7 @@ from stm_ros.console.snapshots import Fault
 DEFAULT_TRACKER = '/stm_tracker'
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 5.0
+_WARN_SECONDS = 5.0
 
 
 class Link:
@@ -48,7 +50,7 @@ class Link:
         self._wanted = tracker
         self._period = 1.0 / rate
         self._tracker = tracker or DEFAULT_TRACKER
-        self._view = ConsoleView(self._tracker)
+        self._view = ConsoleView(self._tracker, time.monotonic())
         self._inbox: queue.Queue[tuple[Command, Future]] = queue.Queue(MAX_CALLS)
         self._touched: dict[str, float] = {}
         self._is_ending = threading.Event()
@@ -59,6 +61,7 @@ class Link:
         self._asked: Any = None
         self._diagnostics: dict[str, dict[str, str]] = {}
         self._fault: Fault | None = None
+        self._looked = 0.0
 
     @property
     def view(self) -> ConsoleView:
@@ -96,25 +99,31 @@ class Link:
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        looked = composed = -float('inf')
         try:
             while not self._is_ending.is_set():
-                executor.spin_once(timeout_sec=self._period / 4)
-                now = time.monotonic()
-                self._take_commands()
-                if now - looked >= _LOOK_SECONDS:
-                    looked = now
-                    self._look_around(node)
-                if now - composed >= self._period:
-                    composed = now
-                    self._publish(now)
-        except ExternalShutdownException:
-            pass
+                try:
+                    self._turn(executor, node)
+                except ExternalShutdownException:
+                    break
+                except Exception:  # noqa: BLE001 - whatever a message does, the next one counts
+                    node.get_logger().error(traceback.format_exc(),
+                                            throttle_duration_sec=_WARN_SECONDS)
         finally:
             self._forget_tracker(node)
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown(context=context)
+
+    def _turn(self, executor: SingleThreadedExecutor, node: Node) -> None:
+        """Take what has come, and do what is due."""
+        executor.spin_once(timeout_sec=self._period / 4)
+        now = time.monotonic()
+        self._take_commands()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            self._look_around(node)
+        if now - self._view.now >= self._period:
+            self._publish(now)
 
     def _take_commands(self) -> None:
         while not self._inbox.empty():

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The page, as one browser sees it; it reads what the ROS thread published, and redraws."""
+import time
 from typing import Any
 
 from nicegui import ui
@@ -11,6 +12,7 @@ from stm_ros.console.link import Link
 from stm_ros.console.memory_panel import EvidencePanel
 from stm_ros.console.memory_panel import MemoryPanel
 from stm_ros.console.snapshots import ConsoleView
+from stm_ros.console.snapshots import Fault
 from stm_ros.console.snapshots import TargetView
 from stm_ros.console.status_panel import Diagnostics
 from stm_ros.console.status_panel import FaultSign
@@ -28,6 +30,9 @@ _RESTORE_THEME = """
 const kept = localStorage.getItem('stm-dark');
 if (kept !== null) Quasar.Dark.set(kept === 'true');
 """
+_STOPPED_SECONDS = 10.0
+_STOPPED = Fault('The console has stopped listening', (
+    'What you see is old. See the log of stm console, and start it again.',))
 _KEYS = (
     ('L', 'look, and choose a target'), ('B', 'box'), ('C', 'click on the target'),
     ('X', 'click on what is not the target'), ('P / E', 'paint / erase'),
@@ -79,12 +84,14 @@ class Page:
             tile.classes(replace='tile' + (' tile-on' if name == self._stream else '')
                          + (' tile-fault' if is_faulty else ''))
         stream = view.streams.get(self._stream)
+        stopped = _STOPPED if time.monotonic() - view.now > _STOPPED_SECONDS else None
         self._figures.update(stream)
         if stream is None:
-            self._fault.update(view.fault)
+            self._fault.update(stopped or view.fault)
             return
         # over a frozen frame it would only be in the way
-        self._fault.update(None if self._drafting.is_open else view.fault or stream.fault)
+        fault = stopped or view.fault or stream.fault
+        self._fault.update(None if self._drafting.is_open else fault)
         chosen = self._chosen_target(stream.targets)
         self._targets.update(stream, view.now, 0 if chosen is None else chosen.id)
         self._memory.update(view, stream, chosen)

@@ -80,13 +80,20 @@ class Services:
             client = self._clients[type(call.command)]
             name = f'{self._tracker}/{_SERVICES[type(call.command)][0]}'
             if call.answer is None and client.service_is_ready():
-                call.answer = client.call_async(_request(call.command))
-                call.answer.add_done_callback(lambda answer, call=call: self._finish(call))
+                self._send(call, client)
             elif call.answer is None and now > call.arrival:
                 self._give_up(call, f'there is no service {name}; is the node running?')
             elif now > call.deadline:
                 self._give_up(call, f'no answer of {name} within {_REPLY_SECONDS:.0f} s; what '
                                     'became of the request is not known')
+
+    def _send(self, call: _Call, client: Any) -> None:
+        try:
+            call.answer = client.call_async(_request(call.command))
+        except Exception as error:  # noqa: BLE001 - what a browser typed may not fit a message
+            self._give_up(call, f'the request cannot be sent: {error}')
+            return
+        call.answer.add_done_callback(lambda answer: self._finish(call))
 
     def _give_up(self, call: _Call, message: str) -> None:
         self._calls.remove(call)

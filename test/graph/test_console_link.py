@@ -130,6 +130,8 @@ def test_a_preview_changes_nothing_and_what_is_stored_is_named(start_node, clien
     assert (stored.snapshots, stored.libraries) == (('kitchen',), (('cups', 'cup'),))
     refused = ask(link, Save('../kitchen', False))
     assert not refused.success and 'refused' in refused.message
+    refused = ask(link, Save('\ud800', False))
+    assert not refused.success and 'cannot be sent' in refused.message
     assert ask(link, Remove(1)).success
     refused = ask(link, Remove(1))
     assert not refused.success and refused.message
