@@ -87,7 +87,14 @@ def _add_routes(link: Link) -> None:
         return Response(picture, media_type='image/jpeg',
                         headers={'cache-control': 'private, max-age=3600'})
 
-    @app.get('/static/console.css')
-    def style() -> Response:
-        return Response((STATIC / 'console.css').read_text(), media_type='text/css',
-                        headers={'cache-control': 'no-cache'})
+    # by name: there is no folder that could be listed
+    for name, kind in (('console.css', 'text/css'), ('drawing.js', 'text/javascript')):
+        _add_static_file(name, kind)
+
+
+def _add_static_file(name: str, kind: str) -> None:
+    text = (STATIC / name).read_text()
+
+    @app.get(f'/static/{name}')
+    def static_file() -> Response:
+        return Response(text, media_type=kind, headers={'cache-control': 'no-cache'})

@@ -6,49 +6,14 @@
 // source image. The newest view is asked for when the last one is drawn, so a slow browser gets
 // fewer, never older ones.
 
+import {
+  drawBox, drawCursor, drawDraft, drawTargets, loadPicture, newCanvas, outlinePath, unpack,
+} from '/static/drawing.js';
+
 const MOST_MARKS = 200;
 const STEP = 8;
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-
-async function unpack(response) {
-  const data = await response.arrayBuffer();
-  const length = new DataView(data).getUint32(0);
-  const about = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-  const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: 'image/jpeg' });
-  return { ...about, picture: await createImageBitmap(jpeg) };
-}
-
-function outlinePath(outlines, scale) {
-  const path = new Path2D();
-  for (const points of outlines) {
-    for (let i = 0; i < points.length; i += 2) {
-      const [x, y] = [(points[i] + 0.5) * scale, (points[i + 1] + 0.5) * scale];
-      if (i === 0) path.moveTo(x, y);
-      else path.lineTo(x, y);
-    }
-    path.closePath();
-  }
-  return path;
-}
-
-function inkOn(colour) {
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? '#000' : '#fff';
-}
-
-function newCanvas(width, height) {
-  return Object.assign(document.createElement('canvas'), { width, height });
-}
-
-function loadPicture(url) {
-  return new Promise((done, failed) => {
-    const picture = new Image();
-    picture.onload = () => done(picture);
-    picture.onerror = failed;
-    picture.src = url;
-  });
-}
 
 export default {
   template: `
@@ -147,123 +112,12 @@ export default {
       const context = canvas.getContext('2d');
       const scale = width / frame.width;
       context.drawImage(frame.picture, 0, 0, width, height);
-      if (this.draft) this.drawDraft(context, scale, ratio);
-      else this.drawTargets(context, frame, scale, ratio);
-      if (this.cursor && this.tool !== 'look') this.drawCursor(context, scale, ratio);
-    },
-    drawTargets(context, frame, scale, ratio) {
-      for (const target of frame.targets) {
-        const path = outlinePath(target.outlines, scale);
-        context.globalAlpha = target.state === 'TRACKING' ? 0.38 : 0.22;
-        context.fillStyle = target.colour;
-        context.fill(path, 'evenodd');
-        context.globalAlpha = 1;
-        context.strokeStyle = target.colour;
-        context.lineWidth = (target.id === this.picked ? 2.5 : 1.5) * ratio;
-        context.stroke(path);
-      }
-      let lost = 0;
-      for (const target of frame.targets) {
-        const text = `${target.name}  ${target.confidence.toFixed(2)}`;
-        if (!target.box) {
-          this.drawChip(context, `${target.name}  lost`, target.colour, ratio, 8 * ratio,
-                        context.canvas.height - (8 + 24 * lost) * ratio, true);
-          lost += 1;
-          continue;
-        }
-        const [x, y, width, height] = target.box.map((value) => value * scale);
-        context.setLineDash(target.state === 'TRACKING' ? [] : [6 * ratio, 4 * ratio]);
-        context.strokeStyle = target.colour;
-        context.lineWidth = 1 * ratio;
-        context.strokeRect(x, y, width, height);
-        context.setLineDash([]);
-        const note = target.state === 'UNCERTAIN' ? `${text}  uncertain` : text;
-        this.drawChip(context, note, target.colour, ratio, x, Math.max(y, 22 * ratio), false);
-      }
-    },
-    drawChip(context, text, colour, ratio, x, bottom, rounded) {
-      if (this.tile) return;
-      context.font = `500 ${12 * ratio}px Roboto, system-ui, sans-serif`;
-      const wide = context.measureText(text).width + 12 * ratio;
-      const left = Math.min(Math.max(x, 0), Math.max(0, context.canvas.width - wide));
-      context.fillStyle = colour;
-      context.beginPath();
-      context.roundRect(left, bottom - 20 * ratio, wide, 20 * ratio,
-                        rounded ? 4 * ratio : [4 * ratio, 4 * ratio, 4 * ratio, 0]);
-      context.fill();
-      context.fillStyle = inkOn(colour);
-      context.fillText(text, left + 6 * ratio, bottom - 6 * ratio);
-    },
-    drawDraft(context, scale, ratio) {
-      const { mask, marks, colour } = this.draft;
-      const { width, height } = context.canvas;
-      const tint = newCanvas(width, height);
-      const tinted = tint.getContext('2d');
-      tinted.drawImage(mask, 0, 0, width, height);
-      tinted.globalCompositeOperation = 'source-in';
-      tinted.fillStyle = colour;
-      tinted.fillRect(0, 0, width, height);
-      context.fillStyle = 'rgb(0 0 0 / 25%)';
-      context.fillRect(0, 0, width, height);
-      context.globalAlpha = 0.6;
-      context.filter = `drop-shadow(0 0 ${ratio}px #fff)`;
-      context.drawImage(tint, 0, 0);
-      context.filter = 'none';
-      context.globalAlpha = 1;
-      for (const mark of marks) {
-        if (mark.kind === 'box') this.drawBox(context, mark.box, scale, ratio);
-        if (mark.kind === 'point') this.drawPoint(context, mark, scale, ratio);
-      }
-      if (this.corner && this.cursor) {
-        this.drawBox(context, this.boxTo(this.cursor), scale, ratio);
-      }
-    },
-    drawBox(context, box, scale, ratio) {
-      const [x, y, width, height] = box.map((value) => value * scale);
-      for (const [style, dash] of [['#000', []], ['#fff', [6 * ratio, 5 * ratio]]]) {
-        context.setLineDash(dash);
-        context.strokeStyle = style;
-        context.lineWidth = 1.5 * ratio;
-        context.strokeRect(x, y, width, height);
-      }
-      context.setLineDash([]);
-    },
-    drawPoint(context, point, scale, ratio) {
-      const [x, y, radius] = [point.x * scale, point.y * scale, 8 * ratio];
-      context.beginPath();
-      context.arc(x, y, radius, 0, 2 * Math.PI);
-      context.fillStyle = point.on ? '#16a34a' : '#dc2626';
-      context.fill();
-      context.strokeStyle = '#fff';
-      context.lineWidth = 2 * ratio;
-      context.stroke();
-      context.beginPath();
-      context.moveTo(x - radius / 2, y);
-      context.lineTo(x + radius / 2, y);
-      if (point.on) {
-        context.moveTo(x, y - radius / 2);
-        context.lineTo(x, y + radius / 2);
-      }
-      context.stroke();
-    },
-    drawCursor(context, scale, ratio) {
-      const { x, y } = this.cursor;
+      if (this.draft) drawDraft(context, this.draft, scale, ratio);
+      else drawTargets(context, frame, this.picked, !this.tile, scale, ratio);
+      if (!this.cursor || this.tool === 'look') return;
+      if (this.corner) drawBox(context, this.boxTo(this.cursor), scale, ratio);
       const isBrush = this.tool === 'brush' || this.tool === 'erase';
-      const radius = isBrush ? this.brush * scale : 7 * ratio;
-      for (const [style, width] of [['rgb(0 0 0 / 60%)', 3], ['#fff', 1.25]]) {
-        context.strokeStyle = style;
-        context.lineWidth = width * ratio;
-        context.beginPath();
-        if (isBrush) {
-          context.arc(x * scale, y * scale, radius, 0, 2 * Math.PI);
-        } else {
-          context.moveTo(x * scale - radius, y * scale);
-          context.lineTo(x * scale + radius, y * scale);
-          context.moveTo(x * scale, y * scale - radius);
-          context.lineTo(x * scale, y * scale + radius);
-        }
-        context.stroke();
-      }
+      drawCursor(context, this.cursor, isBrush ? this.brush : 0, scale, ratio);
     },
 
     // ---- drafting ------------------------------------------------------------------------
