@@ -1,11 +1,13 @@
 # `make demo` and `make test` do everything by themselves. `make help` lists the targets.
 SHELL := /bin/bash
 
-.PHONY: help setup demo test lint docs-tables soak colcon clean docs reference figures pictures
+.PHONY: help setup setup-console demo console test lint docs-tables soak colcon clean docs \
+	reference figures pictures
 
 help:
 	@echo 'make demo    set up, then follow a target through a real video over ROS 2, into runs/demo/'
 	@echo '             VIDEO=clip.mp4 BOX=x,y,width,height: your own video and target'
+	@echo 'make console set up, then serve the page of a running stm_tracker on 127.0.0.1:8470'
 	@echo 'make test    set up, then lint, types, unit tests and tests over a real ROS graph'
 	@echo 'make setup   only set up .venv. Variables: PYTHON=python3.11, ROS_DISTRO_WHEELS=kilted,'
 	@echo '             STM_TORCH=cuda, TORCH_INDEX=URL'
@@ -21,10 +23,16 @@ help:
 setup:
 	@scripts/setup.sh
 
+setup-console:
+	@scripts/setup.sh --console
+
+console: setup-console
+	.venv/bin/stm console
+
 demo: setup
 	.venv/bin/stm demo $(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)')
 
-test: setup
+test: setup-console
 	scripts/test.sh lint unit graph
 
 lint: setup

@@ -15,7 +15,8 @@ PROGRAM_ERROR = 70
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor'}
+    'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
+    'console': 'console'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'track': 'follow a target through a video, a folder of images or a camera',
@@ -29,7 +30,8 @@ _SUMMARIES = {
     'memory': 'look into a saved memory; its references as a folder, and back',
     'weights': 'check, convert and average checkpoints',
     'render': 'render clips of turning objects, their truth exact',
-    'doctor': 'look at this machine: what works, what does not, and what to do about it'}
+    'doctor': 'look at this machine: what works, what does not, and what to do about it',
+    'console': "the operator's page: see, choose and correct targets in a browser"}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -67,7 +67,7 @@ _WARN_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
 # a camera of 30 Hz and max_rate 10 would give 7.5 without
 _RATE_TOLERANCE = 0.9
-_READ_ONLY = ('segment', 'save_memory')
+_READ_ONLY = ('segment', 'save_memory', 'list_memory')
 
 
 class StmTracker(SteadyLifecycleNode):
