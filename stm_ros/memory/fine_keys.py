@@ -11,7 +11,7 @@ from torch import Tensor
 from stm_ros.networks.fine import FineFrame
 
 #: newest frames of a stream that are matched at stride 8, beside the references
-FINE_RECENT = 3
+FINE_RECENT = 2
 #: positions around a target that are all kept; of the rest every second row and column
 _MARGIN = 6
 
@@ -55,10 +55,12 @@ def keep_fine(fine: Tensor, masks: Tensor, targets: Sequence[int], corner: tuple
     """
     height, width = fine.shape[2:]
     near = np.zeros((height, width), bool)
-    near[::2, ::2] = True
+    near[::3, ::3] = True
+    board = np.indices((height, width)).sum(0) % 2 == 0
     for top, left, bottom, right in boxes:
-        near[max(0, top - _MARGIN):max(0, bottom + _MARGIN),
-             max(0, left - _MARGIN):max(0, right + _MARGIN)] = True
+        rows = slice(max(0, top - _MARGIN), max(0, bottom + _MARGIN))
+        columns = slice(max(0, left - _MARGIN), max(0, right + _MARGIN))
+        near[rows, columns] |= board[rows, columns]
     chosen = torch.from_numpy(np.flatnonzero(near)).to(fine.device)
     places = torch.from_numpy(np.argwhere(near) + np.array(corner)).to(fine.device)
     return FineKeys(fine.flatten(2)[0][:, chosen], places,
