@@ -4,10 +4,14 @@
 from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import new_file
 from stm_ros.vision.output_folder import refuse_existing
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEFAULT_SIZE = (480, 640)
 
@@ -35,6 +39,7 @@ def run(arguments: Namespace) -> int:
 
     :raises StmError: where a file or folder cannot be used.
     """
+    import numpy as np
     from safetensors.torch import save_file
 
     from stm_ros.evaluation.calibration import assess_calibration
@@ -50,26 +55,38 @@ def run(arguments: Namespace) -> int:
     refuse_existing(arguments.out)
     videos = [pairs for folder in arguments.videos
               for pairs in _spread(videos_in(folder), arguments.most)]
-    judge_text = ''
-    import numpy as np
+    state, metadata = read_checkpoint(arguments.weights)
+    # on from the judge that the weights carry, where they do
+    judge_text = metadata.get('judge', '')
     for number in range(1, arguments.rounds + 1):
         network = load_network(arguments.model, arguments.weights)
         network.metadata = {**network.metadata, 'judge': judge_text}
         observations = observe_all(network, videos, arguments.clips, DEFAULT_SIZE,
                                    quiet=arguments.quiet)
         judge_text = fit_judge(observations).to_json()
-        said = assess_calibration(left_out(observations),
-                                  np.array([each.iou for each in observations]))
+        answers, truth = left_out(observations), np.array([each.iou for each in observations])
+        said = assess_calibration(answers, truth)
         print(f'round {number}: {said.observations} masks; on sequences left out: expected '
               f'calibration error {said.error:.3f}, Spearman {said.rank_correlation or 0:.2f}, '
               f'AUROC for IoU below 0.5 {said.failure_auroc or 0:.2f}', flush=True)
-    state, metadata = read_checkpoint(arguments.weights)
+        print(_threshold_table(answers, truth), flush=True)
     metadata.pop('calibration', None)
     metadata['judge'] = judge_text
     with new_file(arguments.out) as partial:
         save_file(state, partial, metadata)
     print(f'wrote {arguments.out}')
     return 0
+
+
+def _threshold_table(answers: 'np.ndarray', truth: 'np.ndarray') -> str:
+    """What a threshold such as lost_below would withhold, right or wrong."""
+    right, wrong = answers[truth >= 0.5], answers[truth == 0]
+    rows = ['below   masks with IoU of 0.5 or more   masks on nothing of the target']
+    for level in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5):
+        shares = [100 * float((part < level).mean()) if len(part) else 0.0
+                  for part in (right, wrong)]
+        rows.append(f'{level:.2f} {shares[0]:27.1f} % {shares[1]:32.1f} %')
+    return '\n'.join(rows)
 
 
 def _spread(items: list, most: int) -> list:
