@@ -15,10 +15,10 @@ from stm_ros.evaluation.reliability import judge
 from stm_ros.evaluation.reliability import judge_goals
 from stm_ros.evaluation.reliability import score_clip
 from stm_ros.evaluation.reliability import summarise_case
-from stm_ros.evaluation.reliability_clips import CASES
-from stm_ros.evaluation.reliability_clips import ClipFrame
-from stm_ros.evaluation.reliability_clips import ReliabilityClip
-from stm_ros.evaluation.reliability_clips import View
+from stm_ros.synthetic.reliability_clips import CASES
+from stm_ros.synthetic.reliability_clips import ClipFrame
+from stm_ros.synthetic.reliability_clips import ReliabilityClip
+from stm_ros.synthetic.reliability_clips import View
 from stm_ros.tracking import MemoryReport
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetResult

@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       'every frame, the reference included (default %(default)s)')
     what.add_argument('--top-k', type=int, default=0, metavar='N', help='memory positions read by '
                       'each query position; 0 for all (default %(default)s)')
-    what.add_argument('--full-look-every', type=int, default=10, metavar='N', help='every Nth '
-                      'frame is searched as a whole, the others around the targets; 1 for always '
-                      '(default %(default)s)')
+    what.add_argument('--full-look-seconds', type=float, default=0.33, metavar='S',
+                      help='every S seconds a frame is searched as a whole, the others around the '
+                      'targets; 0 for always (default %(default)s)')
     what.add_argument('--dtype', default='auto', help='auto, float32, bfloat16, float16 or '
                       'float64 (default %(default)s)')
     what.add_argument('--compile', default='none', metavar='MODE', help="none, or torch.compile's "
@@ -118,7 +118,7 @@ def _settings(arguments: argparse.Namespace) -> 'Settings':
         model=arguments.model, weights=arguments.weights, size=parse_size(arguments.size),
         targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
         threads=arguments.threads, device=arguments.device, top_k=arguments.top_k,
-        full_look_every=arguments.full_look_every, compile=arguments.compile)
+        full_look_seconds=arguments.full_look_seconds, compile=arguments.compile)
 
 
 def _overfitted(settings: 'Settings', iterations: int, folder: Path) -> str:

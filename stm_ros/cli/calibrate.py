@@ -1,53 +1,75 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`stm calibrate`: give weights a confidence that means something."""
+"""`stm calibrate`: fit the judge of weights, so that their confidence means something."""
 from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
 
+DEFAULT_SIZE = (480, 640)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('weights', type=Path, help='.safetensors of stm_lite')
-    parser.add_argument('--root', type=Path, required=True,
-                        help='folder laid out like DAVIS; none of it may have been trained on')
-    parser.add_argument('--split', default='dev', help='of that folder (default: %(default)s)')
+    parser.add_argument('weights', type=Path, help='.safetensors of the network')
+    parser.add_argument('--model', default='stm_lite', help='the network (default: %(default)s)')
+    parser.add_argument('--videos', type=Path, action='append', default=[], metavar='FOLDER',
+                        help='sequences with images/ and masks/ each; more than once for several')
+    parser.add_argument('--most', type=int, default=0, metavar='N',
+                        help='of each folder of videos, N spread evenly; 0 for all')
     parser.add_argument('--clips', type=int, default=3, metavar='N',
-                        help='generated clips of each case in which targets are away, which count '
-                             'as much as the video (default: %(default)s)')
+                        help='generated clips of each case in which targets are away or have '
+                             'doubles (default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=2, metavar='N',
+                        help='times to roll out with the judge fitted before (default: '
+                             '%(default)s)')
     parser.add_argument('--out', type=Path, required=True, help='.safetensors to write')
-    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    parser.add_argument('--quiet', action='store_true', help='no progress')
 
 
 def run(arguments: Namespace) -> int:
-    """Observe, fit, and write the weights with the fit in their metadata.
+    """Roll out, fit, and write the weights with the judge in their metadata.
 
     :raises ValueError: where a file or folder cannot be used.
     """
     from safetensors.torch import save_file
 
-    from stm_ros.evaluation.calibrating import RAW_CONFIG
-    from stm_ros.evaluation.calibrating import balanced
-    from stm_ros.evaluation.calibrating import observe_absences
-    from stm_ros.evaluation.calibrating import observe_video
-    from stm_ros.evaluation.calibration import calibration_table
-    from stm_ros.evaluation.datasets import load_benchmark
-    from stm_ros.evaluation.experiment import Subject
-    from stm_ros.evaluation.experiment import without_calibration
-    from stm_ros.evaluation.sequences import Protocol
+    from stm_ros.evaluation.calibration import assess_calibration
+    from stm_ros.evaluation.judge_fitting import fit_judge
+    from stm_ros.evaluation.judge_fitting import left_out
+    from stm_ros.evaluation.rollouts import observe_all
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.checkpoints import read_checkpoint
-    if arguments.clips < 1:
-        raise ValueError(f'--clips {arguments.clips}: 1 or more are needed')
-    benchmark = load_benchmark(Protocol.DAVIS_2016, arguments.root, arguments.split)
-    network = without_calibration(load_network('stm_lite', arguments.weights))
-    subject = Subject(network, RAW_CONFIG)
-    table = calibration_table(*balanced(
-        observe_video(benchmark, subject, arguments.quiet),
-        observe_absences(subject, arguments.clips, (240, 320))))
+    from stm_ros.training.sources import videos_in
+    from stm_ros.vision.errors import InputError
+    if arguments.clips < 0 or arguments.rounds < 1:
+        raise InputError(f'--clips {arguments.clips} --rounds {arguments.rounds}: at least 0 and '
+                         '1 are needed')
+    videos = [pairs for folder in arguments.videos
+              for pairs in _spread(videos_in(folder), arguments.most)]
+    judge_text = ''
+    import numpy as np
+    for number in range(1, arguments.rounds + 1):
+        network = load_network(arguments.model, arguments.weights)
+        network.metadata = {**network.metadata, 'judge': judge_text}
+        observations = observe_all(network, videos, arguments.clips, DEFAULT_SIZE,
+                                   quiet=arguments.quiet)
+        judge_text = fit_judge(observations).to_json()
+        said = assess_calibration(left_out(observations),
+                                  np.array([each.iou for each in observations]))
+        print(f'round {number}: {said.observations} masks; on sequences left out: expected '
+              f'calibration error {said.error:.3f}, Spearman {said.rank_correlation or 0:.2f}, '
+              f'AUROC for IoU below 0.5 {said.failure_auroc or 0:.2f}', flush=True)
     state, metadata = read_checkpoint(arguments.weights)
-    metadata['calibration'] = table
+    metadata.pop('calibration', None)
+    metadata['judge'] = judge_text
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, arguments.out, metadata)
-    print(f'{table}\nwrote {arguments.out}')
+    print(f'wrote {arguments.out}')
     return 0
+
+
+def _spread(items: list, most: int) -> list:
+    """At most `most` of the items, evenly spread; all of them for 0."""
+    if not most or len(items) <= most:
+        return items
+    return [items[index * len(items) // most] for index in range(most)]

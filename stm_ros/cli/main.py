@@ -5,10 +5,12 @@ import argparse
 import sys
 from importlib import import_module
 
+from stm_ros.inference.allocation import set_up_process
+
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights'}
+    'memory': 'memory', 'weights': 'weights', 'render': 'render'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -19,7 +21,8 @@ _SUMMARIES = {
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
-    'weights': 'check, convert and average checkpoints'}
+    'weights': 'check, convert and average checkpoints',
+    'render': 'render clips of turning objects, their truth exact'}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             import_module(f'stm_ros.cli.{_COMMANDS[name]}').add_arguments(subparser)
     parsed = parser.parse_args(words)
     command = import_module(f'stm_ros.cli.{_COMMANDS[parsed.command]}')
+    set_up_process()
     try:
         return command.run(parsed)
     except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ from stm_ros.vision.errors import InputError
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.reliability import ClipOutcome
-    from stm_ros.evaluation.reliability_clips import ReliabilityClip
+    from stm_ros.synthetic.reliability_clips import ReliabilityClip
     from stm_ros.tracking import Tracker
 
 
@@ -47,10 +47,10 @@ def run(arguments: Namespace) -> int:
     import torch
 
     from stm_ros.benchmark.settings import parse_size
-    from stm_ros.evaluation.reliability_clips import CASES
-    from stm_ros.evaluation.reliability_clips import ReliabilityClip
     from stm_ros.evaluation.reliability_report import as_text
     from stm_ros.evaluation.reliability_report import write_report
+    from stm_ros.synthetic.reliability_clips import CASES
+    from stm_ros.synthetic.reliability_clips import ReliabilityClip
     from stm_ros.tracking import Tracker
 
     width, height = parse_size(arguments.size)
@@ -65,7 +65,7 @@ def run(arguments: Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     outcomes = [_measure(tracker, clip, arguments) for clip in clips]
     settings = {'model': arguments.model, 'weights': str(arguments.weights or 'shipped'),
-                'fingerprint': tracker.engine.fingerprint, 'size': list(size),
+                'fingerprint': tracker.fingerprint, 'size': list(size),
                 'seed': arguments.seed, 'device': arguments.device, 'tracker': asdict(config)}
     write_report(arguments.out, outcomes, settings)
     print(as_text(outcomes))

@@ -9,11 +9,11 @@ from statistics import fmean
 import cv2
 import numpy as np
 
-from stm_ros.evaluation.reliability_clips import VISIBLE_SHARE
-from stm_ros.evaluation.reliability_clips import ClipFrame
-from stm_ros.evaluation.reliability_clips import ReliabilityClip
-from stm_ros.evaluation.reliability_clips import View
-from stm_ros.replay.clips import TARGET_ID
+from stm_ros.synthetic.clips import TARGET_ID
+from stm_ros.synthetic.reliability_clips import VISIBLE_SHARE
+from stm_ros.synthetic.reliability_clips import ClipFrame
+from stm_ros.synthetic.reliability_clips import ReliabilityClip
+from stm_ros.synthetic.reliability_clips import View
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker

@@ -18,9 +18,9 @@ from stm_ros.evaluation.reliability import ClipOutcome
 from stm_ros.evaluation.reliability import Goal
 from stm_ros.evaluation.reliability import judge_goals
 from stm_ros.evaluation.reliability import summarise_case
-from stm_ros.evaluation.reliability_clips import ClipFrame
-from stm_ros.evaluation.reliability_clips import View
-from stm_ros.replay.clips import TARGET_ID
+from stm_ros.synthetic.clips import TARGET_ID
+from stm_ros.synthetic.reliability_clips import ClipFrame
+from stm_ros.synthetic.reliability_clips import View
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetState
 

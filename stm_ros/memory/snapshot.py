@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 class SnapshotError(ValueError):

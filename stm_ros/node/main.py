@@ -20,11 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     # before torch is there: threads that wait by spinning take the processors from the robot, and
     # from each other; see docs/performance.md
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from stm_ros.inference.allocation import set_up_process
     from stm_ros.node.node import StmTracker
-    from stm_ros.tracking.allocation import keep_freed_memory
     from stm_ros.vision.errors import InputError
     # before there are threads, each of which would keep an arena of memory of its own
-    keep_freed_memory()
+    set_up_process()
     rclpy.init(args=arguments)
     try:
         node = StmTracker()

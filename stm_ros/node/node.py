@@ -21,6 +21,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
+from stm_ros.inference.allocation import give_back_freed_memory
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.diagnostics import INACTIVE
@@ -36,9 +38,11 @@ from stm_ros.node.keeping import autosave_path
 from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
 from stm_ros.node.parameters import parameter_values
+from stm_ros.node.parameters import with_live
 from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
 from stm_ros.node.services import QUALITY
+from stm_ros.node.services import READ_ONLY
 from stm_ros.node.services import guarded
 from stm_ros.node.services import offer_services
 from stm_ros.node.services import shorter_side
@@ -57,17 +61,14 @@ from stm_ros.srv import Pause
 from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.allocation import give_back_freed_memory
-from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.recovery import Recovery
+from stm_ros.tracking.tracker import LateFrameError
 from stm_ros.vision.errors import InputError
 
 NODE_NAME = 'stm_tracker'
-_WARN_SECONDS = 5.0
-_WATCH_SECONDS = 1.0
+_WARN_SECONDS, _WATCH_SECONDS = 5.0, 1.0
 # a camera of 30 Hz and max_rate 10 would give 7.5 without
 _RATE_TOLERANCE = 0.9
-_READ_ONLY = ('segment', 'save_memory')
 
 
 class StmTracker(SteadyLifecycleNode):
@@ -144,9 +145,8 @@ class StmTracker(SteadyLifecycleNode):
             self._cleanup(state)
         return self.guarded_transition('shut down', shut_down)
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Clean up after a failed transition, so that it can be tried again."""
-        return self.on_shutdown(state)
+    #: after a failed transition, so that it can be tried again
+    on_error = on_shutdown
 
     def destroy_node(self) -> None:
         """Stop the worker and give everything back."""
@@ -171,16 +171,13 @@ class StmTracker(SteadyLifecycleNode):
                                       self._watch_group, self._steady)
             self._diagnostics = (publisher, timer)
             assert self._tracker is not None
-            self._requests = Requests(self._tracker, self._streams, self._snapshot_dir)
+            self._requests = Requests(self._tracker, self._streams,
+                                      Path(settings.snapshot_dir).expanduser())
             super().on_configure(state)
         except Exception:
             self._release()
             raise
         self.get_logger().info(said)
-
-    @property
-    def _snapshot_dir(self) -> Path:
-        return Path(self.settings.snapshot_dir).expanduser()
 
     def _make_tracker(self) -> str:
         """Load the network and what is known from the start; says what there is."""
@@ -192,7 +189,7 @@ class StmTracker(SteadyLifecycleNode):
         if settings.threads:
             torch.set_num_threads(settings.threads)
         threads = settings.threads or choose_threads(tracker)
-        folder = self._snapshot_dir
+        folder = Path(settings.snapshot_dir).expanduser()
         keeper = MemoryKeeper(tracker, settings.streams, folder, settings.references,
                               settings.autosave,
                               autosave_path(folder, self.get_fully_qualified_name()))
@@ -200,7 +197,7 @@ class StmTracker(SteadyLifecycleNode):
         self._tracker, self._recovery, self._keeper = tracker, Recovery(tracker), keeper
         self._taken = config
         self._status = status_of(tracker, self._recovery)
-        return (f'{tracker.network.name} on {tracker.device} in {tracker.engine.dtype}, '
+        return (f'{tracker.network.name} on {tracker.device} in {tracker.precision}, '
                 f'{threads} threads{"" if settings.threads else " (measured)"}, '
                 f'{tracker.bank.layout.slots} memory frames '
                 f'({tracker.bank.layout.bytes / 1e6:.0f} MB){"; " if known else ""}{known}')
@@ -279,13 +276,15 @@ class StmTracker(SteadyLifecycleNode):
         tracker, stream, outputs = self._tracker, self._streams[name], self._outputs[name]
         recovery = self._recovery
         assert tracker is not None and recovery is not None
-        header = frame.message.header
         try:
-            image = image_of(frame.message)
+            image, header = image_of(frame.message), frame.message.header
             began = time.monotonic()
             result = recovery.run(lambda: tracker.step(image, name, nanoseconds(header.stamp)),
                                   min(image.shape[:2]))
             stepping = time.monotonic() - began
+        except LateFrameError:
+            stream.count_drop()
+            return
         except (InputError, NetworkOutputError) as error:
             stream.count_failure(str(error))
             self.get_logger().warning(f'frame of stream {name!r} skipped: {error}',
@@ -311,7 +310,8 @@ class StmTracker(SteadyLifecycleNode):
         """What was set since the last frame holds from this one on; on the worker's thread."""
         _, config = self._wanted
         if self._tracker is not None and config is not self._taken:
-            self._tracker.reconfigure(config)
+            # the rest is fixed, or was reduced for lack of device memory
+            self._tracker.reconfigure(with_live(self._tracker.config, config))
             self._taken = config
 
     def _note_status(self, result: Result | None = None, has_changed: bool = True) -> None:
@@ -342,7 +342,7 @@ class StmTracker(SteadyLifecycleNode):
                 return recovery.run(lambda: getattr(requests, name)(request, response),
                                     shorter_side(request))
             finally:
-                self._note_status(has_changed=name not in _READ_ONLY)
+                self._note_status(has_changed=name not in READ_ONLY)
         return self._worker.submit(work)
 
     def _pause(self, request: Any, response: Any) -> Any:
@@ -384,8 +384,8 @@ class StmTracker(SteadyLifecycleNode):
         watch = self._watches.get(stream.name)
         if watch is None:
             return StreamReport(stream.name, stream.figures(), INACTIVE)
-        resting = ('paused' if self._is_paused else
-                   'on demand' if self.settings.mode == 'on_demand' else '')
+        on_demand = 'on demand' if self.settings.mode == 'on_demand' else ''
+        resting = 'paused' if self._is_paused else on_demand
         return StreamReport(stream.name, stream.figures(), resting, watch.intake.description,
                             watch.missing, watch.slow, remedy_for_losses())
 

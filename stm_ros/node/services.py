@@ -13,10 +13,10 @@ from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 
 from stm_ros import srv
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.node.worker import MAX_JOBS
 from stm_ros.node.worker import WorkerStoppedError
-from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.vision.errors import InputError
 
 #: what the worker's thread answers, by name
@@ -24,6 +24,8 @@ SERVICES = {
     'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
     'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
     'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory, 'reset': srv.Reset}
+#: of these, what leaves memory as it was
+READ_ONLY = ('segment', 'save_memory')
 REPLY_SECONDS = 30.0
 # with the default depth of 10, the eleventh request that waits replaces the first without a word
 QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELIABLE)

@@ -41,7 +41,7 @@ def choose_threads(tracker: Tracker) -> int:
     most = max(1, processors() - 1)
     if tracker.device.type != 'cpu':
         most = 1
-    image = torch.rand(1, 3, *_SIZE).to(tracker.device, tracker.engine.dtype)
+    image = torch.rand(1, 3, *_SIZE).to(tracker.device, tracker.runner.dtype)
 
     @torch.inference_mode()
     def seconds_with(threads: int) -> float:

@@ -14,12 +14,12 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from stm_ros.replay.clips import generate_clip
-from stm_ros.replay.photographs import package_folder
 from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.sources import VideoSource
+from stm_ros.synthetic.clips import generate_clip
+from stm_ros.synthetic.photographs import package_folder
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prompts import mask_from_box
 

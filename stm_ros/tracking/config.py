@@ -3,11 +3,13 @@
 """Settings of a tracker, each written here once and checked when made."""
 from dataclasses import dataclass
 
+from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.memory.policy import POLICIES
+from stm_ros.memory.policy import Paper
 from stm_ros.memory.schedule import SCHEDULES
+from stm_ros.memory.schedule import EveryNthFrame
 from stm_ros.memory.schedule import Schedule
 from stm_ros.memory.schedule import make_schedule
-from stm_ros.tracking.compilation import COMPILE_MODES
 from stm_ros.tracking.settings import check_fields
 from stm_ros.tracking.settings import setting
 from stm_ros.vision.errors import InputError
@@ -20,9 +22,9 @@ DTYPES = ('auto', 'float32', 'bfloat16', 'float16', 'float64')
 class TrackerConfig:
     """How a tracker sees and remembers.
 
-    follow_look_alikes has no effect with top_k or the policy 'paper'; reference_share none with
-    top_k or a network that takes no hint of place. Scores and aggregation never run in half
-    precision, whatever dtype says. See stm_ros.memory.policy and stm_ros.memory.schedule.
+    follow_distractors has no effect with top_k or the policy 'paper'. Scores and aggregation never
+    run in half precision, whatever dtype says. See stm_ros.memory.policy and
+    stm_ros.memory.schedule.
     """
 
     input_size: int = setting(
@@ -40,7 +42,7 @@ class TrackerConfig:
     compile: str = setting(
         'none', choices=COMPILE_MODES,
         meaning='torch.compile for the network, by mode; the first frames take minutes, and each '
-                'new shape again: set full_look_every to 1 with it')
+                'new shape again: set full_look_seconds to 0 with it')
     max_frames: int = setting(
         10, group='memory', low=2, high=4096, unit='frames',
         meaning='slots of memory, references and newest frames included')
@@ -53,13 +55,13 @@ class TrackerConfig:
         meaning='which frame goes when memory is full; `paper` and `unconditional` believe every '
                 'frame, and `paper` looks at whole frames only')
     memorize_by: str = setting(
-        'frames', group='memory', choices=SCHEDULES, live=True,
+        'seconds', group='memory', choices=SCHEDULES, live=True,
         meaning='what decides which frames are kept when they are no longer the newest')
     memorize_every: int = setting(
         5, group='memory', low=1, high=1_000_000, unit='frames', live=True,
         meaning='by frames: every Nth frame of a stream is kept')
     memorize_seconds: float = setting(
-        0.5, group='memory', low=0.0, high=1e6, unit='s', live=True,
+        0.2, group='memory', low=0.0, high=1e6, unit='s', live=True,
         meaning='by seconds: one in so many is kept')
     memorize_novelty: float = setting(
         0.2, group='memory', low=0.0, high=100.0, live=True,
@@ -71,25 +73,28 @@ class TrackerConfig:
     top_k: int = setting(
         0, group='memory', low=0, high=1_000_000,
         meaning='memory positions read by each query position; 0 for all')
-    reference_share: float = setting(
-        0.2, group='memory', low=0.0, high=1.0,
-        meaning='how much the references alone have a say in each mask, against drift: 0 for '
-                'nothing, 1 for everything; stm_lite only')
     evidence_size: int = setting(
         128, group='memory', low=16, high=1024, unit='px',
         meaning='longer side of the crops kept as evidence')
-    full_look_every: int = setting(
-        10, group='search', low=1, high=1_000_000, unit='frames', live=True,
-        meaning='every Nth frame is searched as a whole for targets whose place is known too; '
-                'between, they are looked for around it, which is quick; 1 for always')
+    full_look_seconds: float = setting(
+        0.33, group='search', low=0.0, high=1e6, unit='s', live=True,
+        meaning='how often a frame is searched as a whole for targets whose place is known too; '
+                'between, they are looked for around it, which is quick; 0 for always')
     region_margin: float = setting(
         0.15, group='search', low=0.0, high=100.0, live=True,
         meaning='how far around, as a share of the box on each side, at least 48 pixels of the '
                 'input; more for targets in doubt')
-    follow_look_alikes: bool = setting(
+    follow_distractors: bool = setting(
         True, group='search', live=True,
-        meaning='whether what looks like a target, and is elsewhere while that is in view, is '
-                'kept out of its mask; set it false where a target is several things')
+        meaning='track distractors and exclude them from the mask; set it false where a target is '
+                'several things')
+    coast_seconds: float = setting(
+        0.7, group='search', low=0.0, high=60.0, unit='s', live=True,
+        meaning='how long a place is predicted for what is not seen')
+    time_jump_seconds: float = setting(
+        1.0, low=0.0, high=1e6, unit='s', live=True,
+        meaning='how far a stamp must go back in time for a stream to start anew; a frame that is '
+                'late by less is dropped')
     uncertain_below: float = setting(
         0.5, group='confidence', low=0.0, high=1.0, live=True,
         meaning='confidence under which a target is UNCERTAIN')
@@ -112,6 +117,7 @@ class TrackerConfig:
 
     @property
     def schedule(self) -> Schedule:
-        """What decides which frames stay."""
-        return make_schedule(self.memorize_by, self.memorize_every, self.memorize_seconds,
+        """What decides which frames stay; the paper counts frames."""
+        by = EveryNthFrame.name if self.policy == Paper.name else self.memorize_by
+        return make_schedule(by, self.memorize_every, self.memorize_seconds,
                              self.memorize_novelty)

@@ -89,6 +89,24 @@ def clear_padding(masks: Tensor, geometry: Geometry) -> Tensor:
     return cleared
 
 
+def shift_mask(mask: Tensor, shift: tuple[float, float], geometry: Geometry) -> Tensor:
+    """A mask H'×W' of the network's input, moved by whole pixels; zeros come in.
+
+    :param shift: x, y in pixels of the source image.
+    """
+    scale = geometry.resized[0] / geometry.source[0]
+    columns, rows = round(scale * shift[0]), round(scale * shift[1])
+    if not (rows or columns):
+        return mask
+    height, width = mask.shape
+    if abs(rows) >= height or abs(columns) >= width:
+        return torch.zeros_like(mask)
+    moved = torch.zeros_like(mask)
+    moved[max(0, rows):height + min(0, rows), max(0, columns):width + min(0, columns)] = (
+        mask[max(0, -rows):height - max(0, rows), max(0, -columns):width - max(0, columns)])
+    return moved
+
+
 def restore_logits(logits: Tensor, geometry: Geometry) -> Tensor:
     """Cut the padding off C×H'×W' and enlarge to the source's size: C×H×W."""
     rows, columns = geometry.inside()

@@ -9,7 +9,7 @@ from graph_client import SIZE
 from graph_client import Client
 from graph_client import NodeProcess
 
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 
 
 @pytest.fixture(scope='session')

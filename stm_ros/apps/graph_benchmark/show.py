@@ -85,7 +85,7 @@ def _parameters(settings: Settings) -> dict[str, str]:
         'max_targets': str(config.max_targets), 'memory.max_frames': str(config.max_frames),
         'memory.policy': config.policy, 'memory.memorize_every': str(config.memorize_every),
         'memory.top_k': str(config.top_k), 'compile': config.compile,
-        'search.full_look_every': str(config.full_look_every),
+        'search.full_look_seconds': str(config.full_look_seconds),
         'diagnostics_period': str(_DIAGNOSTICS_PERIOD),
         **weights, **_RELIABLE}
 

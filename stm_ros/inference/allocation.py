@@ -15,6 +15,12 @@ _LARGEST_BLOCK = 1 << 30
 PREPARED_CONVOLUTIONS = 512
 
 
+def set_up_process() -> None:
+    """Prepare a process whose main() runs networks: a library leaves its user's process alone."""
+    keep_freed_memory()
+    limit_prepared_convolutions()
+
+
 def limit_prepared_convolutions() -> None:
     """Bound what oneDNN keeps, unless the environment says otherwise.
 

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where in a frame a target is looked for: around its last place, or everywhere."""
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from stm_ros.networks.fine import FINE_STRIDE
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prepare import Geometry
 
@@ -49,18 +51,16 @@ class Region:
                 slice(factor * self.left, factor * self.right))
 
 
-def region_around(box: Box, geometry: Geometry, stride: int, margin: float, coasted: int = 0
-                  ) -> Region | None:
+def region_around(box: Box, geometry: Geometry, stride: int, margin: float) -> Region | None:
     """The positions around a box in pixels of the source image; None where that is about all
     of the frame, or none of it.
 
     :param margin: how much wider on each side, as a share of the box.
-    :param coasted: frames since the target was there; the margin is as many times wider, and once.
     """
     grid = geometry.padded[0] // stride, geometry.padded[1] // stride
     sides = []
     for axis, (start, extent) in enumerate(_in_positions(box, geometry, stride)):
-        wider = (1 + coasted) * max(_LEAST_MARGIN, margin * extent)
+        wider = max(_LEAST_MARGIN, margin * extent)
         low, high = max(0.0, start - wider), min(float(grid[axis]), start + extent + wider)
         if high <= low:
             return None
@@ -97,6 +97,21 @@ def core_of(boxes: Collection[Box], geometry: Geometry, stride: int, window: Reg
     bottom, right = np.ceil(places.sum(axis=2).max(axis=0)).astype(int) + _KEPT_AROUND
     return Region(max(int(top), window.top), max(int(left), window.left),
                   min(int(bottom), window.bottom), min(int(right), window.right))
+
+
+def boxes_in_window(boxes: Iterable[Box], geometry: Geometry, corner: tuple[int, int]
+                    ) -> list[tuple[int, int, int, int]]:
+    """Boxes in positions of stride 8 of a window: top and left, and those behind the last.
+
+    :param boxes: in pixels of the source image. :param corner: where the window begins.
+    """
+    found = []
+    for box in boxes:
+        (top, height), (left, width) = _in_positions(box, geometry, FINE_STRIDE)
+        found.append((int(np.floor(top)) - corner[0], int(np.floor(left)) - corner[1],
+                      int(np.ceil(top + height)) - corner[0],
+                      int(np.ceil(left + width)) - corner[1]))
+    return found
 
 
 def _in_steps(low: float, high: float, most: int) -> tuple[int, int]:

@@ -113,3 +113,38 @@ def path_of_layer(cutout: Cutout, frames: int, size: int, random: Generator,
         placements.append(affine(center, target, scale * growth ** time,
                                  degrees + spin * time, shear, mirrored))
     return placements
+
+
+def move_camera(loaded: list[tuple[np.ndarray, np.ndarray]], size: int, random: Generator,
+                strength: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Crop a clip to size×size pixels with one view, which drifts by `strength`.
+
+    :param loaded: images (H×W×3 uint8) and label maps (H×W uint8), all of one size.
+    :returns: images (float32, 0..255) and label maps.
+    """
+    height, width = loaded[0][1].shape
+    rows, columns = np.nonzero(loaded[0][1])
+    middle = np.array([width / 2, height / 2])
+    if rows.size and random.random() < 0.8:
+        pick = random.integers(rows.size)
+        middle = np.array([columns[pick], rows[pick]], float)
+    scale = size / min(height, width) * np.exp(random.uniform(-0.15, 0.75))
+    margin = size / 2 / scale
+    low = np.minimum([margin, margin], [width / 2, height / 2])
+    middle = np.clip(middle, low, np.array([width, height]) - low)
+    degrees, mirrored = random.normal(0, 4), bool(random.random() < 0.5)
+    drift = random.normal(0, 0.07, 2) * size * strength
+    spin, growth = random.normal(0, 6) * strength, np.exp(random.normal(0, 0.08) * strength)
+    frames, label_maps = [], []
+    for time, (image, label_map) in enumerate(loaded):
+        place = np.array([size / 2, size / 2]) + drift * time
+        place = place + random.normal(0, 0.01, 2) * size * strength
+        matrix = affine(middle, place, scale * growth ** time, degrees + spin * time,
+                        random.normal(0, 0.03) * strength, mirrored)
+        flags = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
+        frames.append(cv2.warpAffine(image, matrix, (size, size), flags=flags,
+                                     borderMode=cv2.BORDER_REFLECT_101).astype(np.float32))
+        label_maps.append(cv2.warpAffine(label_map, matrix, (size, size),
+                                         flags=cv2.INTER_NEAREST,
+                                         borderMode=cv2.BORDER_REFLECT_101))
+    return frames, label_maps

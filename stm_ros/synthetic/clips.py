@@ -19,8 +19,8 @@ from math import sin
 import cv2
 import numpy as np
 
-from stm_ros.replay.photographs import cut_out
-from stm_ros.replay.photographs import photograph
+from stm_ros.synthetic.photographs import cut_out
+from stm_ros.synthetic.photographs import photograph
 from stm_ros.vision.errors import InputError
 
 TARGET_ID = 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stm_ros.inference.windows import Region
 from stm_ros.memory.slots import Extent
 from stm_ros.networks.interface import Query
-from stm_ros.tracking.regions import Region
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Search:
             return parts[0] if len(parts) == 1 else torch.cat(parts)
         query = view.query
         return query._replace(key=cut(query.key), feature=cut(query.feature),
-                              skips=tuple(map(cut, query.skips)))
+                              skips=tuple(map(cut, query.skips)),
+                              fine=None if query.fine is None else cut(query.fine))
 
     def cut_own(self, masks: Tensor, factor: int) -> Tensor:
         """Each target's part N×h×w of a map M×H×W, a plane for each target of the bank."""

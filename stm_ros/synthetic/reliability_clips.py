@@ -16,11 +16,11 @@ from math import sin
 
 import numpy as np
 
-from stm_ros.replay.clips import Layer
-from stm_ros.replay.clips import Moment
-from stm_ros.replay.clips import Pose
-from stm_ros.replay.clips import compose
-from stm_ros.replay.clips import expose
+from stm_ros.synthetic.clips import Layer
+from stm_ros.synthetic.clips import Moment
+from stm_ros.synthetic.clips import Pose
+from stm_ros.synthetic.clips import compose
+from stm_ros.synthetic.clips import expose
 from stm_ros.vision.errors import InputError
 
 LEAST_SIDE = 64
