@@ -9,6 +9,7 @@ the lifecycles of the robot configures and activates it.
     ros2 launch stm_ros stm.launch.py image:=/camera/image_raw
     ros2 launch stm_ros stm.launch.py streams:="[wrist, head]" namespace:=robot1
     ros2 launch stm_ros stm.launch.py streams:="[wrist, head]" image:="[/cam1/image, /cam2/image]"
+    ros2 launch stm_ros stm.launch.py console:=true
 
 Arguments that are left empty leave a parameter to params_file, and to SetParameter of a launch file
 that includes this one.
@@ -21,11 +22,13 @@ from launch import LaunchContext
 from launch import LaunchDescription
 from launch import LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument
+from launch.actions import ExecuteProcess
 from launch.actions import LogInfo
 from launch.actions import OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
+from launch_ros.substitutions import FindPackagePrefix
 from launch_ros.substitutions import FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare('stm_ros'), 'config', 'stm.yaml'])
@@ -65,6 +68,12 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'log_level', default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'], description='least severity logged'),
+    DeclareLaunchArgument(
+        'console', default_value='false', choices=['true', 'false'],
+        description="whether the operator's page is served too; needs stm_ros[console]"),
+    DeclareLaunchArgument(
+        'console_host', default_value='127.0.0.1',
+        description='address that the page is bound to; STM_CONSOLE_TOKEN protects it'),
     *(DeclareLaunchArgument(name, default_value='', description=f'{meaning}; empty: as '
                             'params_file says') for name, meaning in _MEANINGS.items()))
 
@@ -140,7 +149,20 @@ def start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         respawn_delay=2.0,
         output='screen',
     )
-    return [*likely_misspelt(context), node]
+    if given(context, 'console') == 'false':
+        return [*likely_misspelt(context), node]
+    return [*likely_misspelt(context), node, console(context)]
+
+
+def console(context: LaunchContext) -> ExecuteProcess:
+    words = [LaunchConfiguration(word).perform(context).strip('/')
+             for word in ('namespace', 'name')]
+    return ExecuteProcess(
+        cmd=[PathJoinSubstitution([FindPackagePrefix('stm_ros'), 'lib', 'stm_ros', 'stm']),
+             'console', '--node', '/' + '/'.join(filter(None, words)),
+             '--host', LaunchConfiguration('console_host')],
+        output='screen',
+    )
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -13,12 +13,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from test_report import assert_self_contained
 
+from stm_ros.cli.evaluate import changed_config
 from stm_ros.cli.main import main
-from stm_ros.evaluation.label_files import read_label_file
-from stm_ros.evaluation.label_files import write_label_map
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.training.export import export_weights
+from stm_ros.vision.image_files import read_mask
+from stm_ros.vision.image_files import write_label_map
 
 FRAMES = 5
 
@@ -131,13 +133,30 @@ def test_what_else_was_asked_for_is_there(outcome: Path) -> None:
         assert picture.std() > 5
 
 
+def test_the_page_says_the_same(outcome: Path) -> None:
+    """One file with every part, its figures those of results.json."""
+    page = (outcome / 'report.html').read_text()
+    outline = assert_self_contained(page)
+    titles = [part.text for part in outline.named('h2')]
+    assert titles == ['Sequences', 'Attributes', 'Over time', 'Worst frames', 'Confidence',
+                      'Robustness', 'What memory buys', 'Settings']
+    results = json.loads((outcome / 'results.json').read_text())
+    cells = [part.text for part in outline.named('td')]
+    for entry in results['sequences'].values():
+        assert f'{100 * entry["J&F"]:.1f}' in cells
+    assert 'tracker.memorize_every' in [part.text for part in outline.named('th')]
+    # three frames of each sequence are scored; the other picture is of the damage
+    alternatives = [part.attributes['alt'] for part in outline.named('img')]
+    assert alternatives[-1] == 'dark at strength 2' and len(alternatives) == 7
+
+
 def test_label_maps_start_with_the_reference(outcome: Path, davis: Path) -> None:
     """One palette PNG per frame, the first of them the annotation itself."""
     for name in ('one', 'two'):
         written = sorted((outcome / 'predictions' / name).glob('*.png'))
         assert [path.stem for path in written] == [f'{index:05d}' for index in range(FRAMES)]
         annotation = davis / 'Annotations' / '480p' / name / '00000.png'
-        np.testing.assert_array_equal(read_label_file(written[0]), read_label_file(annotation))
+        np.testing.assert_array_equal(read_mask(written[0]), read_mask(annotation))
 
 
 def test_scoring_the_written_folder_gives_the_same(
@@ -205,3 +224,12 @@ def test_bad_arguments_are_refused(
     assert evaluate('--dataset', 'davis2017', '--root', davis, '--out', tmp_path, '--weights',
                     weights, *words) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('word', 'value'), [
+    ('false', False), ('False', False), ('true', True), ('True', True)])
+def test_a_setting_is_parsed_by_the_type_of_its_field(word: str, value: bool) -> None:
+    """`bool('false')` is true, and an ablation by it measured nothing."""
+    config = changed_config({}, [f'follow_look_alikes={word}', 'top_k=7', 'lost_below=0.1'])
+    assert config.follow_look_alikes is value
+    assert (config.top_k, config.lost_below) == (7, 0.1)

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from stm_ros.synthetic.geometry import Camera
@@ -18,6 +19,7 @@ from stm_ros.synthetic.geometry import rotation
 from stm_ros.synthetic.geometry import shadow_matrix
 
 TABLE = Plane(np.array([-1.0, 2.0, 0.0]), np.array([2.0, 0.0, 0.0]), np.array([0.0, -2.0, 0.0]))
+quickly = settings(max_examples=50, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 angles = st.floats(-7, 7)
 
@@ -26,6 +28,7 @@ def is_rotation(matrix: np.ndarray) -> bool:
     return np.allclose(matrix @ matrix.T, np.eye(3)) and np.isclose(np.linalg.det(matrix), 1)
 
 
+@quickly
 @given(seeds, angles)
 def test_rotations_are_rotations_and_keep_their_axis(seed, angle):
     random = np.random.default_rng(seed)
@@ -40,6 +43,7 @@ def test_a_quarter_turn_about_z_takes_x_to_y():
     assert np.allclose(rotation(np.array([0, 0, 2.0]), np.pi / 2) @ [1, 0, 0], [0, 1, 0])
 
 
+@quickly
 @given(seeds)
 def test_what_a_camera_looks_at_is_in_its_middle_and_up_is_up(seed):
     eye, target = np.random.default_rng(seed).uniform(-2, 2, (2, 3)) + [[0, -5, 1], [0, 0, 0]]
@@ -66,6 +70,7 @@ def test_the_focal_length_spans_the_angle():
     assert np.allclose(moved.project(edge)[0] - camera.project(edge)[0], [[0.25, -0.5]])
 
 
+@quickly
 @given(seeds)
 def test_plane_homography_and_depth_agree_with_projection(seed):
     random = np.random.default_rng(seed)
@@ -92,6 +97,7 @@ def test_no_plane_is_seen_above_its_horizon():
     assert np.allclose(TABLE.normal, [0, 0, 1])
 
 
+@quickly
 @given(seeds)
 def test_shadows_lie_on_the_ground_along_the_light(seed):
     random = np.random.default_rng(seed)

@@ -209,6 +209,8 @@ def test_wheel_holds_definitions_and_weights(tmp_path: Path) -> None:
     weights = {str(file.relative_to(ROOT)) for file in (ROOT / 'stm_ros/weights').iterdir()
                if file.is_file()}
     assert weights <= held
+    page = {str(file.relative_to(ROOT)) for file in (ROOT / 'stm_ros/console/static').iterdir()}
+    assert len(page) > 3 and page <= held
 
 
 @ros_present

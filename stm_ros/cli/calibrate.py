@@ -5,6 +5,10 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
 
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import new_file
+from stm_ros.vision.output_folder import refuse_existing
+
 DEFAULT_SIZE = (480, 640)
 
 
@@ -29,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Roll out, fit, and write the weights with the judge in their metadata.
 
-    :raises ValueError: where a file or folder cannot be used.
+    :raises StmError: where a file or folder cannot be used.
     """
     from safetensors.torch import save_file
 
@@ -40,10 +44,10 @@ def run(arguments: Namespace) -> int:
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.checkpoints import read_checkpoint
     from stm_ros.training.sources import videos_in
-    from stm_ros.vision.errors import InputError
     if arguments.clips < 0 or arguments.rounds < 1:
         raise InputError(f'--clips {arguments.clips} --rounds {arguments.rounds}: at least 0 and '
                          '1 are needed')
+    refuse_existing(arguments.out)
     videos = [pairs for folder in arguments.videos
               for pairs in _spread(videos_in(folder), arguments.most)]
     judge_text = ''
@@ -62,8 +66,8 @@ def run(arguments: Namespace) -> int:
     state, metadata = read_checkpoint(arguments.weights)
     metadata.pop('calibration', None)
     metadata['judge'] = judge_text
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, arguments.out, metadata)
+    with new_file(arguments.out) as partial:
+        save_file(state, partial, metadata)
     print(f'wrote {arguments.out}')
     return 0
 

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stm_ros.cli.devices import check_device
 from stm_ros.cli.settings import add_set_option
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.datasets import Benchmark
     from stm_ros.evaluation.report import Evaluation
     from stm_ros.tracking import TrackerConfig
 
+_ARCHIVE = 'submission.zip'
+_RESULTS = ('predictions', 'results.json', 'objects.csv', 'frames.csv', 'attributes.csv',
+            'perturbations.csv', 'memories.csv', 'report.png', 'calibration.png',
+            'perturbations.png', 'memories.png', 'calibration.json', 'report.html', _ARCHIVE)
 _TRACKER_OPTIONS = ('input_size', 'max_frames', 'memorize_every', 'top_k', 'policy', 'dtype')
 
 
@@ -71,25 +77,32 @@ def run(arguments: Namespace) -> int:
     Raises InputError (or CheckpointError, OSError) where an argument cannot be used.
     """
     _check_packages()
+    from stm_ros.evaluation.evaluation_page import write_page
     from stm_ros.evaluation.plots import write_plots
     from stm_ros.evaluation.report import as_text
     from stm_ros.evaluation.report import write_report
     from stm_ros.evaluation.youtube_vos import write_archive
 
+    given = (arguments.root, arguments.predictions, arguments.weights, arguments.attributes)
+    folder = OutputFolder(arguments.out, _RESULTS, [each for each in given if each is not None])
     benchmark = _benchmark(arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    predictions = arguments.predictions or arguments.out / 'predictions'
-    evaluation = _evaluate(arguments, benchmark, predictions)
-    write_report(arguments.out, evaluation)
-    write_plots(arguments.out, evaluation, benchmark, predictions)
-    print(as_text(evaluation))
-    if not evaluation.scores:
-        print('the split is not annotated beyond its first masks: nothing was scored')
-    if arguments.dataset == 'youtube-vos':
-        archive = arguments.out / 'submission.zip'
-        count = write_archive(archive, predictions, benchmark.sequences)
-        print(f'for the server: {archive} ({count} label maps)')
-    print(f'report: {arguments.out}')
+    check_device(arguments.device)
+    with folder:
+        out = folder.staging
+        predictions = arguments.predictions or out / 'predictions'
+        evaluation = _evaluate(arguments, benchmark, predictions, out)
+        # from here on, what took hours is not thrown away for a plot
+        folder.keep_partial = True
+        write_report(out, evaluation)
+        print(as_text(evaluation))
+        if not evaluation.scores:
+            print('the split is not annotated beyond its first masks: nothing was scored')
+        if arguments.dataset == 'youtube-vos':
+            count = write_archive(out / _ARCHIVE, predictions, benchmark.sequences)
+            print(f'for the server: {arguments.out / _ARCHIVE} ({count} label maps)')
+        write_plots(out, evaluation, benchmark, predictions)
+        write_page(out / 'report.html', evaluation, benchmark, predictions)
+    print(f'report: {arguments.out}/report.html')
     return 0
 
 
@@ -102,7 +115,8 @@ def _check_packages() -> None:
         )
 
 
-def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -> 'Evaluation':
+def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
+              out: Path) -> 'Evaluation':
     from stm_ros.evaluation.experiment import Subject
     from stm_ros.evaluation.experiment import evaluate_predictions
     from stm_ros.evaluation.experiment import evaluate_tracker
@@ -134,7 +148,7 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -
         )
         settings['weights'] = str(arguments.weights or 'shipped')
         if arguments.fit_calibration and evaluation.calibration is not None:
-            write_calibration(arguments.out / 'calibration.json', evaluation.observations)
+            write_calibration(out / 'calibration.json', evaluation.observations)
     return replace(evaluation, settings={**evaluation.settings, **settings})
 
 

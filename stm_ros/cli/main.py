@@ -3,16 +3,23 @@
 """Entry point of the `stm` command."""
 import argparse
 import sys
+import traceback
 from importlib import import_module
 
 from stm_ros.inference.allocation import set_up_process
+from stm_ros.vision.errors import StmError
+
+USER_ERROR = 2
+PROGRAM_ERROR = 70
 
 _COMMANDS = {
-    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
+    'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights', 'render': 'render'}
+    'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
+    'console': 'console'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
+    'track': 'follow a target through a video, a folder of images or a camera',
     'replay': 'track through a recorded bag, a video or a folder of images',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
@@ -22,11 +29,17 @@ _SUMMARIES = {
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
     'weights': 'check, convert and average checkpoints',
-    'render': 'render clips of turning objects, their truth exact'}
+    'render': 'render clips of turning objects, their truth exact',
+    'doctor': 'look at this machine: what works, what does not, and what to do about it',
+    'console': "the operator's page: see, choose and correct targets in a browser"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand; user errors are printed in a line and give exit code 2."""
+    """Run a subcommand and return its exit code.
+
+    What the user can mend is printed in a line and gives 2; a fault of the program is printed
+    with its traceback and gives 70, as sysexits.h has it.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog='stm', description='Follow a target that was shown once, by space-time memory.')
@@ -41,9 +54,24 @@ def main(arguments: list[str] | None = None) -> int:
     set_up_process()
     try:
         return command.run(parsed)
-    except (ValueError, OSError) as error:
+    except StmError as error:
         print(f'stm: error: {error}', file=sys.stderr)
-        return 2
+        return USER_ERROR
+    except OSError as error:
+        print(f'stm: error: {_sentence(error)}', file=sys.stderr)
+        return USER_ERROR
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        print('stm: this is a fault of stm itself; please report it with the lines above',
+              file=sys.stderr)
+        return PROGRAM_ERROR
+
+
+def _sentence(error: OSError) -> str:
+    """What the system refused, and of which file."""
+    if error.filename is None:
+        return str(error)
+    return f'{error.filename} cannot be read or written: {error.strerror}'
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`stm render`: clips of textured objects whose label maps and depth are exact."""
 import re
+import sys
 from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
@@ -43,6 +44,7 @@ def run(arguments: Namespace) -> int:
     from stm_ros.benchmark.settings import parse_size
     from stm_ros.synthetic.clip_files import ClipFolder
     from stm_ros.synthetic.objects import find_objects
+    from stm_ros.synthetic.producing import NoSceneError
     from stm_ros.synthetic.producing import Production
     from stm_ros.synthetic.producing import produce_clip
     from stm_ros.synthetic.rendering import missing_for_rendering
@@ -65,9 +67,13 @@ def run(arguments: Namespace) -> int:
     for number in range(arguments.first, arguments.first + arguments.clips):
         story = STORIES[number % len(STORIES)] if arguments.stories else None
         name = f'{story or "mixed"}_{arguments.seed}_{number:04d}'
-        if not folder.holds(name):
+        if folder.holds(name):
+            continue
+        try:
             folder.write(name, produce_clip(production, number, story, objects, pictures))
             print(folder.root / name, flush=True)
+        except NoSceneError as error:
+            print(f'{name} is left out: {error}', file=sys.stderr, flush=True)
     return 0
 
 

@@ -93,6 +93,7 @@ def evaluate_tracker(
         calibration=_calibration(observations),
         perturbations=spoiled,
         memories=memories,
+        left_out=[item for run in runs for item in run.left_out],
     )
 
 
@@ -101,9 +102,10 @@ def evaluate_predictions(benchmark: Benchmark, folder: Path) -> Evaluation:
     outcomes = [score_folder(sequence, folder) for sequence in benchmark.sequences]
     return Evaluation(
         settings=_benchmark_settings(benchmark),
-        scores=[score for scores, _ in outcomes for score in scores],
+        scores=[score for outcome in outcomes for score in outcome.scores],
         frame_names=_frame_names(benchmark),
-        missing_predictions=sum(missing for _, missing in outcomes),
+        missing_predictions=sum(len(outcome.missing) for outcome in outcomes),
+        left_out=[item for outcome in outcomes for item in outcome.left_out],
     )
 
 

@@ -78,7 +78,7 @@ def video_frames(pairs: list[Pair], most: int = MOST_FRAMES) -> list[Frame]:
 
     Areas that are not known (255) count as background.
     """
-    frames = []
+    frames: list[Frame] = []
     for pair in pairs:
         image, labels = pair.load(LONGEST_SIDE)
         labels = np.where(labels == 255, 0, labels).astype(np.uint8)

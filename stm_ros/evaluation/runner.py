@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from stm_ros.evaluation.label_files import write_label_map
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import SequenceScorer
 from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Frame
+from stm_ros.evaluation.sequences import LeftOut
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import write_label_map
 
 STREAM = 'benchmark'
 FRAME_INTERVAL_NS = 40_000_000
@@ -75,12 +77,15 @@ class Observation:
 
 @dataclass(frozen=True)
 class SequenceRun:
-    """The outcome of one sequence: scores per object, observations, seconds of each step."""
+    """The outcome of one sequence: scores per object, observations, seconds of each step, and what
+    does not count.
+    """
 
     sequence: Sequence
     scores: list[ObjectScore]
     observations: list[Observation]
     seconds: list[float]
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def track(
@@ -147,7 +152,8 @@ def run_sequence(
                 visible = bool((tracked.label_map == ident).any() or (tracked.truth == ident).any())
                 claims.append((tracked.index, ident, tracked.confidences[ident], visible))
     scores = scorer.scores()
-    return SequenceRun(sequence, scores, _observations(sequence, scores, claims), seconds)
+    return SequenceRun(sequence, scores, _observations(sequence, scores, claims), seconds,
+                       scorer.left_out())
 
 
 def run_benchmark(

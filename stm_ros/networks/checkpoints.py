@@ -13,6 +13,7 @@ from torch import Tensor
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
+from stm_ros.vision.errors import StmError
 
 NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite}
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
@@ -26,7 +27,7 @@ OFFICIAL_WEIGHTS_HELP = (
 _NAMES_IN_MESSAGE = 5
 
 
-class CheckpointError(ValueError):
+class CheckpointError(StmError, ValueError):
     """A weights file cannot be used; the message says which and why."""
 
 

@@ -27,6 +27,7 @@ REACH = 6.0
 #: maps that a target gets from matching, see match_memory
 MATCH_CHANNELS = 5
 _LEAST_LOG = -16.0
+_NEGLIGIBLE = -40.0
 _LOG_SCALE = 8.0
 _ROWS_AT_A_TIME = 128
 _HALF = (torch.float16, torch.bfloat16)
@@ -91,7 +92,8 @@ def _match_rows(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> T
         weights = weights.sub_(1 / TEMPERATURE)
         if not frame.anywhere:
             weights = weights.add_(_nearness(places, frame.places, weights.dtype))
-        weights = weights.exp_()
+        # below it is nothing, and numbers near to none are slow on processors
+        weights = weights.clamp_(min=_NEGLIGIBLE).exp_()
         # B×N×q, and what is left of all weight
         inside = (weights @ frame.masks.to(weights.dtype).transpose(1, 2)).transpose(1, 2)
         outside = (weights.sum(-1)[:, None] - inside).clamp(min=0)

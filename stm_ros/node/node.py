@@ -38,7 +38,6 @@ from stm_ros.node.keeping import autosave_path
 from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
 from stm_ros.node.parameters import parameter_values
-from stm_ros.node.parameters import with_live
 from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
 from stm_ros.node.services import QUALITY
@@ -172,7 +171,8 @@ class StmTracker(SteadyLifecycleNode):
             self._diagnostics = (publisher, timer)
             assert self._tracker is not None
             self._requests = Requests(self._tracker, self._streams,
-                                      Path(settings.snapshot_dir).expanduser())
+                                      Path(settings.snapshot_dir).expanduser(),
+                                      settings.max_megapixels)
             super().on_configure(state)
         except Exception:
             self._release()
@@ -277,7 +277,8 @@ class StmTracker(SteadyLifecycleNode):
         recovery = self._recovery
         assert tracker is not None and recovery is not None
         try:
-            image, header = image_of(frame.message), frame.message.header
+            image = image_of(frame.message, self.settings.max_megapixels)
+            header = frame.message.header
             began = time.monotonic()
             result = recovery.run(lambda: tracker.step(image, name, nanoseconds(header.stamp)),
                                   min(image.shape[:2]))
@@ -310,8 +311,7 @@ class StmTracker(SteadyLifecycleNode):
         """What was set since the last frame holds from this one on; on the worker's thread."""
         _, config = self._wanted
         if self._tracker is not None and config is not self._taken:
-            # the rest is fixed, or was reduced for lack of device memory
-            self._tracker.reconfigure(with_live(self._tracker.config, config))
+            self._tracker.reconfigure(config)
             self._taken = config
 
     def _note_status(self, result: Result | None = None, has_changed: bool = True) -> None:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings as ROS parameters: declared with range and meaning, read, and checked together."""
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange
@@ -73,9 +72,3 @@ def check_values(values: Mapping[str, Any]) -> tuple[NodeSettings, TrackerConfig
     tracker = {each.field: values[each.parameter] for each in settings_of(TrackerConfig)
                if each.parameter in values}
     return settings, TrackerConfig(max_streams=len(settings.streams), **tracker)
-
-
-def with_live(held: TrackerConfig, wanted: TrackerConfig) -> TrackerConfig:
-    """What is held, with what may change live as it is wanted."""
-    return replace(held, **{each.field: getattr(wanted, each.field)
-                            for each in settings_of(TrackerConfig) if each.live})

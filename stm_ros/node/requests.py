@@ -17,6 +17,7 @@ from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.messages import features_message
 from stm_ros.node.messages import memory_message
 from stm_ros.node.messages import targets_message
+from stm_ros.node.stored import stored_memories
 from stm_ros.node.streams import CameraStream
 from stm_ros.tracking import Tracker
 from stm_ros.tracking.reference_folder import export_references
@@ -25,7 +26,9 @@ from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
 from stm_ros.vision.masks import check_target_id
-from stm_ros.vision.masks import read_label_map
+from stm_ros.vision.masks import refuse_specks
+from stm_ros.vision.masks import show_targets
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
 from stm_ros.vision.prompts import mask_from_box
 from stm_ros.vision.prompts import mask_from_points
 
@@ -49,8 +52,12 @@ class Requests:
     """
 
     def __init__(self, tracker: Tracker, streams: dict[str, CameraStream],
-                 snapshot_dir: Path) -> None:
-        """Answer for `tracker`, which only the worker's thread may use."""
+                 snapshot_dir: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+        """Answer for `tracker`, which only the worker's thread may use.
+
+        :param max_megapixels: millions of pixels of an image or mask; more are refused.
+        """
+        self.max_megapixels = max_megapixels
         self.tracker = tracker
         self.streams = streams
         self.snapshot_dir = snapshot_dir
@@ -61,28 +68,34 @@ class Requests:
         reference = self._reference_image(request.image, request.stamp, stream)
         if request.mask.height * request.mask.width == 0:
             raise InputError('the mask is empty: it has no pixels')
-        label_map = read_label_map(mask_of(request.mask), self._target_id(request.target_id))
-        ids = self._add(reference, label_map, self._labels(request, label_map), stream,
+        wanted = request.target_id or None
+        shown = show_targets(mask_of(request.mask, self.max_megapixels), wanted,
+                             free_id=self._target_id(request.target_id))
+        ids = self._add(reference, shown.label_map, self._labels(request, shown.label_map), stream,
                         request.replace)
         response.success = True
         response.target_ids = list(ids)
-        response.message = f'memorised target {", ".join(map(str, ids))}'
+        response.message = (f'memorised target {", ".join(map(str, ids))}; mask read as '
+                            f'{shown.meaning}')
         return response
 
     def set_reference_prompt(self, request: Any, response: Any) -> Any:
-        """Memorise what a box or points show."""
+        """Memorise what a box or points show; with `preview`, only show the mask."""
         stream = self._stream(request.stream)
         reference = self._reference_image(request.image, request.stamp, stream)
         target = self._target_id(request.target_id)
         mask = _prompted_mask(reference.pixels, request)
         label_map = np.where(mask, target, 0).astype(np.uint8)
-        labels = {target: request.label} if request.label else {}
-        ids = self._add(reference, label_map, labels, stream, request.replace)
+        refuse_specks(label_map, 'the mask of the prompt')
+        response.message = f'{int(mask.sum())} pixels; nothing is memorised yet'
+        if not request.preview:
+            labels = {target: request.label} if request.label else {}
+            ids = self._add(reference, label_map, labels, stream, request.replace)
+            response.target_ids = list(ids)
+            response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
         response.success = True
-        response.target_ids = list(ids)
-        if request.with_mask:
+        if request.with_mask or request.preview:
             response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
-        response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
         return response
 
     def remove_target(self, request: Any, response: Any) -> Any:
@@ -144,6 +157,17 @@ class Requests:
         response.target_ids = list(self.tracker.targets)
         return response
 
+    def list_memory(self, request: Any, response: Any) -> Any:
+        """Name what the snapshot folder holds."""
+        stored = stored_memories(self.snapshot_dir, SNAPSHOT_SUFFIX)
+        response.success = True
+        response.snapshots = list(stored.snapshots)
+        response.libraries = list(stored.libraries)
+        response.objects = list(stored.objects)
+        response.message = (f'{len(stored.snapshots)} snapshots and {len(stored.libraries)} '
+                            f'libraries in {self.snapshot_dir}')
+        return response
+
     def reset(self, request: Any, response: Any) -> Any:
         """Forget everything."""
         count = len(self.tracker.targets)
@@ -166,8 +190,9 @@ class Requests:
         if not image.encoding and not image.data:
             frame = camera.find(nanoseconds(stamp))
             message: Image | CompressedImage = frame.message
-            return _ReferenceImage(image_of(message), message.header, camera.is_newest(frame))
-        return _ReferenceImage(image_of(image), image.header, False)
+            return _ReferenceImage(image_of(message, self.max_megapixels), message.header,
+                                   camera.is_newest(frame))
+        return _ReferenceImage(image_of(image, self.max_megapixels), image.header, False)
 
     def _target_id(self, wanted: int) -> int:
         if wanted != 0:

@@ -11,6 +11,8 @@ from stm_ros.tracking.settings import check_fields
 from stm_ros.tracking.settings import setting
 from stm_ros.tracking.settings import settings_of
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.pictures import HIGHEST_MEGAPIXELS
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
 
 MAX_STREAMS = 16
 _TRANSPORTS = ('raw', 'compressed')
@@ -52,6 +54,10 @@ class NodeSettings:
     max_rate: float = setting(
         0.0, low=0.0, high=1000.0, unit='Hz', live=True,
         meaning='images looked at per second and stream at most; 0 for no limit')
+    max_megapixels: float = setting(
+        MAX_MEGAPIXELS, low=0.01, high=HIGHEST_MEGAPIXELS, unit='Mpixel',
+        meaning='millions of pixels of an image or mask; larger ones are refused before they are '
+                'decoded')
     history_seconds: float = setting(
         5.0, low=0.0, high=3600.0, unit='s',
         meaning='how long images are kept, for references by stamp; the newest is kept always')

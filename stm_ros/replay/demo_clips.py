@@ -81,6 +81,12 @@ def boxed_clip(name: str, source: FrameSource, targets: tuple[tuple[str, Box], .
                     {number: label for number, (label, _) in enumerate(targets, start=1)})
 
 
+def composed_source() -> ArraySource:
+    """Return the images of the clip of known truth, for who wants no more than to follow them."""
+    pairs = generate_clip('occlusion', _COMPOSED_FRAMES, _COMPOSED_SIZE, seed=0)
+    return ArraySource('a clip composed of photographs', [image for image, _ in pairs])
+
+
 def composed_clip() -> DemoClip:
     """Return the clip of known truth; InputError where scikit-image is not installed."""
     pairs = generate_clip('occlusion', _COMPOSED_FRAMES, _COMPOSED_SIZE, seed=0)

@@ -2,21 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Track through a recording without a graph: every frame, in order, as fast as it goes."""
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
-from stm_ros.replay.sources import Frame
-from stm_ros.replay.sources import FrameSource
+from stm_ros.replay.frames import Frame
+from stm_ros.replay.frames import FrameSource
 from stm_ros.replay.writers import ResultFolder
+from stm_ros.report.tracking import TrackReport
+from stm_ros.tracking import Result
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
 
 STREAM = 'camera'
+REPORT = 'report.html'
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,22 @@ class ReplaySummary:
 
 def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
            show_reference: Callable[[Frame], None], *, bag_storage: str | None = 'mcap',
-           limit: int | None = None,
-           on_frame: Callable[[int], None] = lambda index: None) -> ReplaySummary:
+           limit: int | None = None, inputs: Iterable[str | Path] = (),
+           on_frame: Callable[[int], None] = lambda index: None,
+           watch: Callable[[np.ndarray, Result], bool] = lambda picture, result: True
+           ) -> ReplaySummary:
     """
     Track through `source` and write everything into `folder` (see ResultFolder).
 
-    Nothing written depends on the clock, so the same input gives the same bytes again.
+    Nothing written depends on the clock, so the same input gives the same bytes again; only
+    report.html also tells the time that frames took.
 
     :param show_reference: given the first frame before it is tracked; adds the references.
     :param bag_storage: 'mcap', 'sqlite3', or None for no result bag.
     :param limit: the most frames to track.
+    :param inputs: files and folders that are read, which must stay as they are.
     :param on_frame: told the index of each frame answered.
+    :param watch: given each annotated picture (H×W×3 uint8 RGB) and its result; False ends the run.
     :raises InputError: where the source yields no frame, or something in it cannot be used.
     """
     frames, first = _with_first(source)
@@ -49,16 +59,25 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
              'stream': STREAM, 'targets': {str(key): name for key, name in tracker.targets.items()}}
     confidences: dict[int, list[float]] = {target_id: [0.0, 0.0] for target_id in tracker.targets}
     count = 0
-    with ResultFolder(folder, source.rate, about, bag_storage) as results:
+    report = TrackReport(f'Tracking in {Path(source.name).name}', {
+        'source': source.name, 'network': tracker.network.name})
+    results = ResultFolder(folder, source.rate, about, bag_storage, inputs=inputs, more=(REPORT,))
+    with results, report.written_to(results, REPORT):
         for count, frame in enumerate(islice(frames, limit), start=1):
+            started = perf_counter()
             result = tracker.step(frame.image, stream=STREAM, stamp_ns=frame.stamp_ns)
+            seconds = perf_counter() - started
             attention = {str(target_id): np.round(mass, 6).astype(float).tolist()
                          for target_id, mass in result.memory.attention.items()}
-            results.write(frame, result.label_map, result.targets, result, attention=attention)
+            picture = results.write(frame, result.label_map, result.targets, result,
+                                    attention=attention)
+            report.add(picture, result, seconds)
             for target in result.targets:
                 confidences[target.id][0] += target.confidence
                 confidences[target.id][1] += target.state == TargetState.LOST
             on_frame(count - 1)
+            if not watch(picture, result):
+                break
         summary = ReplaySummary(
             count, {key: total / count for key, (total, _) in confidences.items()},
             {key: int(lost) for key, (_, lost) in confidences.items()})
@@ -66,7 +85,8 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
             'frame_count': count,
             'mean_confidence': {str(key): round(value, 6)
                                 for key, value in summary.mean_confidence.items()},
-            'frames_lost': {str(key): value for key, value in summary.frames_lost.items()}}
+            'frames_lost': {str(key): value for key, value in summary.frames_lost.items()},
+            **({'notes': source.notes} if source.notes else {})}
     return summary
 
 

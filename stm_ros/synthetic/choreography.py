@@ -29,10 +29,15 @@ _FOLLOWED = 61
 
 @dataclass(frozen=True)
 class Route:
-    """Places (K×3, metres) and when (K, rising); between them it goes smoothly (Catmull-Rom)."""
+    """
+    Places (K×3, metres) and when (K, rising); between them it goes smoothly (Catmull-Rom).
+
+    stops: whether it comes to rest at each place, and so goes straight from one to the next.
+    """
 
     times: np.ndarray
     places: np.ndarray
+    stops: bool = False
 
     def at(self, time: float) -> np.ndarray:
         """Return the place at a time; before the first and after the last it stands still."""
@@ -53,7 +58,7 @@ class Route:
                           + (cube - square) * slopes[1])
 
     def _slope(self, index: int) -> np.ndarray:
-        if index in (0, len(self.times) - 1):
+        if self.stops or index in (0, len(self.times) - 1):
             return np.zeros(3)
         span = self.times[index + 1] - self.times[index - 1]
         return np.asarray((self.places[index + 1] - self.places[index - 1]) / span)
@@ -101,7 +106,7 @@ class Actor:
 
     def at(self, time: float) -> np.ndarray:
         """Return its 4×4 pose, which scales, at a time."""
-        turn, place = self.turning.at(time), self.route.at(time).copy()
+        turn, place = self.turning.at(time), np.array(self.route.at(time), float)
         if self.rests:
             place[2] -= lowest_point(self.mesh, turn) * self.scale
         return pose(turn * self.scale, place)
@@ -195,10 +200,12 @@ def leave_and_return(place: np.ndarray, random: Generator, gone: tuple[float, fl
     out, back = random.choice([-1.0, 1.0], 2)
     start, end = gone
     again = np.array([random.uniform(-0.5, 0.5) * HALF_WIDTH, place[1], place[2]])
-    places = [place, place, [out * OUTSIDE, place[1], place[2]],
+    # from one side to the other it goes behind the camera
+    behind = [0.0, -6.0, place[2]]
+    places = [place, place, [out * OUTSIDE, place[1], place[2]], behind,
               [back * OUTSIDE, place[1], place[2]], again, again]
-    times = [0.0, start - way, start, end, end + way, 1.0]
-    return Route(np.array(times), np.array(places, float))
+    times = [0.0, start - way, start, (start + end) / 2, end, end + way, 1.0]
+    return Route(np.array(times), np.array(places, float), stops=True)
 
 
 def make_turning(random: Generator, upright: bool, degrees: float, calm: float = 0.0) -> Turning:
@@ -213,7 +220,8 @@ def make_turning(random: Generator, upright: bool, degrees: float, calm: float =
     start = rotation(_UP, random.uniform(0, 2 * pi))
     if upright:
         return Turning(start, (_UP, _UP), (sign * np.radians(degrees), 0.0), calm, 0.05)
-    axes = (random.normal(size=3), random.normal(size=3))
+    # about the way that the camera looks it would turn without showing another side
+    axes = (random.normal(size=3) * [1.0, 0.3, 1.0], random.normal(size=3))
     turn = random_rotation(random) @ start if random.random() < 0.5 else start
     angles = (sign * np.radians(degrees), float(np.radians(degrees) * random.uniform(0.15, 0.5)))
     return Turning(turn, axes, angles, calm, 0.05)

@@ -45,7 +45,8 @@ class ClipFolder:
 
     def write(self, name: str, frames: Iterable[TrueFrame]) -> None:
         """Write a clip; what is left of an earlier, interrupted attempt is replaced."""
-        unfinished = self.root / f'.unfinished_{name}'
+        # beside the root, where nobody who reads it takes half a clip for a whole one
+        unfinished = self.root.parent / f'.unfinished_{self.root.name}_{name}'
         shutil.rmtree(unfinished, ignore_errors=True)
         for index, frame in enumerate(frames):
             self._write_frame(unfinished, index, frame)

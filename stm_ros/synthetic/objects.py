@@ -16,8 +16,8 @@ from stm_ros.vision.errors import InputError
 
 #: where a model's mesh lies below its folder, in both collections
 _MESHES = ('meshes/textured.dae', 'textured.obj')
-_LONGEST_TEXTURE = 1024
-_MOST_LOADED = 48
+_LONGEST_TEXTURE, _SMALLEST_TEXTURE = 1024, 8
+_MOST_LOADED = 128
 _DIRECTIONS = 400
 
 
@@ -100,7 +100,8 @@ def load_object(place: ObjectFolder) -> Mesh:
 
 def _texture(material: object) -> np.ndarray:
     picture = getattr(material, 'baseColorTexture', None) or getattr(material, 'image', None)
-    if picture is None:
+    # trimesh puts 2×2 grey pixels in the place of a texture that is not there
+    if picture is None or min(picture.size) < _SMALLEST_TEXTURE:
         raise ValueError('it has no texture')
     texture = np.asarray(picture.convert('RGB'))
     scale = _LONGEST_TEXTURE / max(texture.shape[:2])

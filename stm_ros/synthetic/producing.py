@@ -25,6 +25,10 @@ _ATTEMPTS = 12
 _LEAST_AREA, _LEAST_SHARE = 0.004, 0.6
 
 
+class NoSceneError(InputError):
+    """Chance drew no scene in which all targets are in view."""
+
+
 @dataclass(frozen=True)
 class Production:
     """
@@ -48,7 +52,7 @@ def produce_clip(production: Production, number: int, story: str | None,
     Render clip `number`, of which every target is in view in the first frame.
 
     :param story: one of `STORIES`, or None for whatever chance draws.
-    :raises InputError: where no scene comes out in which the targets are in view.
+    :raises NoSceneError: where no scene comes out in which the targets are in view.
     """
     for attempt in range(_ATTEMPTS):
         random = np.random.default_rng([production.seed, number, attempt])
@@ -63,7 +67,8 @@ def produce_clip(production: Production, number: int, story: str | None,
                 return
         finally:
             film.close()
-    raise InputError(f'clip {number}: in {_ATTEMPTS} attempts no scene has its targets in view')
+    raise NoSceneError(
+        f'clip {number}: in {_ATTEMPTS} attempts no scene has all its targets in view')
 
 
 def _lens(size: tuple[int, int], random: Generator) -> Lens:

@@ -14,6 +14,7 @@ from functools import partial
 from math import pi
 from math import sin
 
+import cv2
 import numpy as np
 
 from stm_ros.synthetic.clips import Layer
@@ -26,6 +27,8 @@ from stm_ros.vision.errors import InputError
 LEAST_SIDE = 64
 #: of the target's area in the first frame; with less in view it is not judged whether it is found
 VISIBLE_SHARE = 0.25
+#: farther from each other than this share of the image's shorter side, two objects are apart
+_APART_SHARE = 0.03
 _CALM = 15
 _WAY = 10
 _HIDDEN = 15
@@ -252,3 +255,10 @@ def _view(area: int, whole: int, gain: float) -> View:
     if area == 0:
         return View.ABSENT
     return View.VISIBLE if area >= VISIBLE_SHARE * whole else View.PARTIAL
+
+
+def are_apart(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two H×W bool masks leave a gap between them."""
+    gap = max(1, round(_APART_SHARE * min(first.shape)))
+    grown = cv2.dilate(first.astype(np.uint8), np.ones((2 * gap + 1, 2 * gap + 1), np.uint8))
+    return not (grown.astype(bool) & second).any()

@@ -10,10 +10,10 @@ import ctypes.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from stm_ros.synthetic.objects import Mesh
 from stm_ros.vision.errors import InputError
 
 MOST_LIGHTS = 4
+_TOO_OLD_OPENGL = '3.1.0'
 MOST_MESHES = 254
 _NEAR, _FAR = 0.02, 60.0
 #: OpenGL's camera looks along -z with y up
@@ -40,26 +41,15 @@ class Light:
     power: float
 
 
-class Drawn(NamedTuple):
-    """
-    One picture of meshes alone.
-
-    colours: H×W×3 float32 sRGB 0..255, black where no mesh is. owner: H×W uint8, 0 for none, else
-    one more than the mesh's index. depth: H×W float32, metres along the optical axis, infinite
-    where no mesh is.
-    """
-
-    colours: np.ndarray
-    owner: np.ndarray
-    depth: np.ndarray
-
-
 def missing_for_rendering() -> str | None:
     """Return what keeps this machine from rendering, in words, or None where it can."""
     absent = [name for name in ('trimesh', 'collada', 'pyrender', 'OpenGL')
               if find_spec(name) is None]
     if absent:
         return f'{", ".join(absent)} is not installed; see docs/rendering.md'
+    if version('PyOpenGL') == _TOO_OLD_OPENGL:
+        return (f'PyOpenGL {_TOO_OLD_OPENGL}, which pyrender asks for, has no OSMesa that works: '
+                'pip install --no-deps -r requirements/opengl.txt')
     if ctypes.util.find_library('OSMesa') is None:
         return 'the library libOSMesa is not installed (apt-get install libosmesa6)'
     return None
@@ -103,32 +93,35 @@ class Renderer:
         self._canvas.delete()
 
     def draw(self, camera: Camera, poses: Sequence[np.ndarray], lights: Sequence[Light],
-             ambient: float) -> Drawn:
+             ambient: float) -> tuple[np.ndarray, np.ndarray]:
         """
         Draw all meshes.
 
         :param poses: one 4×4 a mesh, which may scale.
         :param lights: up to four. ambient: what comes from everywhere, 1 is full white.
+        :returns: colours H×W×3 float32 sRGB 0..255, black where no mesh is, and depth H×W float32,
+            metres along the optical axis, infinite where no mesh is.
         """
         self._arrange(camera, poses)
         self._illuminate(lights, ambient)
         flags = self._pyrender.RenderFlags.SKIP_CULL_FACES
-        colours, _ = self._canvas.render(self._scene, flags)
-        return Drawn(colours.astype(np.float32), *self._owners())
+        colours, depth = self._canvas.render(self._scene, flags)
+        return colours.astype(np.float32), _without_nothing(depth)
 
     def outline(self, camera: Camera, poses: Sequence[np.ndarray]
                 ) -> tuple[np.ndarray, np.ndarray]:
-        """Return only owner and depth (see `Drawn`); poses may be flat, as those of shadows are."""
-        self._arrange(camera, poses)
-        return self._owners()
+        """
+        Draw only whose each pixel is.
 
-    def _owners(self) -> tuple[np.ndarray, np.ndarray]:
+        :param poses: one 4×4 a mesh, which may be flat, as those of shadows are.
+        :returns: H×W uint8, 0 for none, else one more than the mesh's index; depth as `draw`.
+        """
+        self._arrange(camera, poses)
         render = self._pyrender.RenderFlags
         colours = {node: (index, 0, 0) for index, node in enumerate(self._nodes, start=1)}
         picture, depth = self._canvas.render(
             self._scene, render.SEG | render.SKIP_CULL_FACES, colours)
-        return (np.ascontiguousarray(picture[..., 0]),
-                np.where(depth > 0, depth, np.inf).astype(np.float32))
+        return np.ascontiguousarray(picture[..., 0]), _without_nothing(depth)
 
     def _arrange(self, camera: Camera, poses: Sequence[np.ndarray]) -> None:
         if self._scene.main_camera_node is not None:
@@ -158,6 +151,11 @@ class Renderer:
             positions=mesh.vertices, normals=mesh.normals, texcoord_0=mesh.coordinates,
             indices=mesh.faces, material=material)
         return self._pyrender.Mesh([primitive])
+
+
+def _without_nothing(depth: np.ndarray) -> np.ndarray:
+    """Say infinite where pyrender says 0, for nothing."""
+    return np.where(depth > 0, depth, np.inf).astype(np.float32)
 
 
 def _along(direction: np.ndarray) -> np.ndarray:

@@ -72,23 +72,31 @@ class Surface:
     is_bounded: bool = False
     is_ground: bool = False
 
-    def draw(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-        """Return what is seen of it alone: colours H×W×3 float32, depth H×W (inf where not)."""
+    def draw(self, camera: Camera) -> np.ndarray:
+        """Return what the camera sees of it, were it alone and endless: H×W×3 float32."""
+        return cv2.warpPerspective(self.picture, self._homography(camera), camera.size[::-1],
+                                   flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+    def depth(self, camera: Camera) -> np.ndarray:
+        """Return how far away it is in each pixel: H×W float32 metres, infinite where it is not."""
+        depth = plane_depth(camera, self.plane).astype(np.float32)
+        if not self.is_bounded:
+            return depth
+        inside = cv2.warpPerspective(np.ones(self.picture.shape[:2], np.uint8),
+                                     self._homography(camera), camera.size[::-1],
+                                     flags=cv2.INTER_NEAREST)
+        return np.where(inside > 0, depth, np.float32(np.inf))
+
+    def _homography(self, camera: Camera) -> np.ndarray:
+        """Return the 3×3 matrix from the picture's pixels to the camera's, both as OpenCV counts.
+
+        OpenCV counts from pixels' centres, we from their edges.
+        """
         height, width = self.picture.shape[:2]
-        # OpenCV counts from pixels' centres, we from their edges
         to_shares = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height],
                               [0, 0, 1]])
         to_centres = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
-        homography = to_centres @ plane_homography(camera, self.plane) @ to_shares
-        size = (camera.size[1], camera.size[0])
-        colours = cv2.warpPerspective(self.picture, homography, size, flags=cv2.INTER_LINEAR,
-                                      borderMode=cv2.BORDER_REFLECT_101)
-        depth: np.ndarray = plane_depth(camera, self.plane)
-        if self.is_bounded:
-            inside = cv2.warpPerspective(np.ones((height, width), np.uint8), homography, size,
-                                         flags=cv2.INTER_NEAREST)
-            depth = np.where(inside > 0, depth, np.inf)
-        return colours, depth
+        return np.asarray(to_centres @ plane_homography(camera, self.plane) @ to_shares)
 
     def brightness(self, lights: list[Light], ambient: float) -> np.ndarray:
         """Return the light that falls on it, RGB, linear."""
@@ -112,15 +120,20 @@ class Backdrop(tuple[Surface, ...]):
             (H×W bool).
         """
         colours = np.zeros((*camera.size, 3), np.float32)
-        nearest: np.ndarray = np.full(camera.size, np.inf)
+        nearest: np.ndarray = np.full(camera.size, np.inf, np.float32)
         ground: np.ndarray = np.zeros(camera.size, bool)
         for surface, gain in zip(self, gains, strict=True):
-            picture, depth = surface.draw(camera)
+            depth = surface.depth(camera)
             here = depth < nearest
-            colours[here] = picture[here] * gain.astype(np.float32)
-            nearest = np.where(here, depth, nearest)
-            ground = np.where(here, surface.is_ground, ground)
-        return colours, nearest.astype(np.float32), ground
+            np.copyto(colours, surface.draw(camera) * gain.astype(np.float32),
+                      where=here[..., None])
+            np.copyto(nearest, depth, where=here)
+            np.copyto(ground, surface.is_ground, where=here)
+        return colours, nearest, ground
+
+    def depth(self, camera: Camera) -> np.ndarray:
+        """Return only the depth, as `draw`."""
+        return np.minimum.reduce([surface.depth(camera) for surface in self])
 
 
 def make_table(pictures: Pictures, random: Generator) -> Backdrop:

@@ -36,6 +36,8 @@ from stm_ros.synthetic.staging import make_table
 MOST_OBJECTS = 6
 #: how likely one, two, ... six objects are
 _COUNTS = (0.2, 0.25, 0.2, 0.15, 0.1, 0.1)
+#: by how much at most that many are enlarged
+_MOST_ENLARGED = (2.4, 2.0, 1.6, 1.3, 1.15, 1.0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Recipe:
     more copy of the target. same_kind: the others are of its kind. held: a hand holds the target;
     passed: one passes in front of it. leaves: it goes out of view and comes back. crosses: it and
     another change sides. calm: the share of the clip until anything of this begins.
-    shutter: how long a frame is exposed, as a share of the time to the next.
+    shutter: how long a frame is exposed, as a share of the time to the next. gone: when what leaves
+    is as far as it goes, and when it comes back. enlarged: by how much all objects are.
     """
 
     objects: int = 3
@@ -68,6 +71,7 @@ class Recipe:
     calm: float = 0.0
     shutter: float = 0.4
     gone: tuple[float, float] = (0.4, 0.6)
+    enlarged: float = 1.0
 
 
 def random_recipe(random: Generator, frames: int, degrees: tuple[float, float]) -> Recipe:
@@ -83,7 +87,10 @@ def random_recipe(random: Generator, frames: int, degrees: tuple[float, float]) 
         degrees=float(random.uniform(*degrees)) * frames, twin=chance(0.3), same_kind=chance(0.35),
         held=chance(0.25), passed=chance(0.2), leaves=chance(0.2), crosses=chance(0.4),
         lights_move=chance(0.5), lights_switch=chance(0.15), camera_moves=chance(0.65),
-        shutter=float(random.uniform(0, 0.35)), gone=(start, start + float(random.uniform(0, 0.2))))
+        shutter=float(random.uniform(0, 0.35)),
+        gone=(start, start + float(random.uniform(0.1, 0.3))),
+        # few objects have more room
+        enlarged=float(random.uniform(1.0, _MOST_ENLARGED[count - 1])))
 
 
 def _turn(recipe: Recipe) -> Recipe:
@@ -148,9 +155,12 @@ class Scene:
 
 
 def make_scene(recipe: Recipe, objects: Sequence[ObjectFolder], pictures: Pictures,
-               random: Generator) -> Scene:
-    """Cast the objects and stage the recipe; everything follows from `random`."""
-    cast = _cast(recipe, objects, random)
+               random: Generator, target: ObjectFolder | None = None) -> Scene:
+    """Cast the objects and stage the recipe; everything follows from `random`.
+
+    :param target: the first of them; one of `objects` by chance where None.
+    """
+    cast = _cast(recipe, objects, target or objects[int(random.integers(len(objects)))], random)
     places = make_slots(len(cast), random, recipe.on_table)
     actors = [_object_actor(recipe, mesh, place, index, random)
               for index, (mesh, place) in enumerate(zip(cast, places, strict=True))]
@@ -163,8 +173,8 @@ def make_scene(recipe: Recipe, objects: Sequence[ObjectFolder], pictures: Pictur
                  recipe.shutter)
 
 
-def _cast(recipe: Recipe, objects: Sequence[ObjectFolder], random: Generator) -> list[Mesh]:
-    target = objects[int(random.integers(len(objects)))]
+def _cast(recipe: Recipe, objects: Sequence[ObjectFolder], target: ObjectFolder,
+          random: Generator) -> list[Mesh]:
     others = [place for place in objects if place != target]
     if recipe.same_kind:
         others = [place for place in others if place.kind == target.kind] or others
@@ -194,7 +204,8 @@ def _object_actor(recipe: Recipe, mesh: Mesh, place: np.ndarray, index: int,
     if recipe.crosses and recipe.twin and index == 1:
         degrees = recipe.degrees * random.uniform(0.3, 1.0)
     turning = make_turning(random, recipe.upright and rests, degrees, recipe.calm)
-    scale = fitting_scale(mesh, random, 0.045, 0.1 if recipe.objects < 4 else 0.085)
+    most = 0.1 if recipe.objects < 4 else 0.085
+    scale = recipe.enlarged * fitting_scale(mesh, random, 0.045, most)
     return Actor(mesh, scale, route, turning, is_target=index < recipe.targets, rests=rests)
 
 

@@ -61,7 +61,7 @@ class Recovery:
             self._cut_memory(slots)
         else:
             assert size is not None
-            tracker.reconfigure(replace(tracker.config, input_size=size))
+            tracker.reduce(input_size=size)
             self.reductions.append(f'input size cut to {size} pixels')
         self._halve_memory_next = not self._halve_memory_next
         gc.collect()
@@ -114,7 +114,7 @@ def shrink_memory(tracker: Tracker, slots: int) -> None:
             if slots <= least:
                 raise
         slots = max(least, slots // 2)
-    tracker.reconfigure(replace(tracker.config, max_frames=slots))
+    tracker.reduce(max_frames=slots)
 
 
 def is_waiting(bank: MemoryBank) -> bool:

@@ -34,6 +34,7 @@ from stm_ros.tracking.late_reads import LateReads
 from stm_ros.tracking.late_reads import empty_result
 from stm_ros.tracking.late_reads import memory_report
 from stm_ros.tracking.result import Result
+from stm_ros.tracking.settings import settings_of
 from stm_ros.tracking.sizing import columns_for
 from stm_ros.tracking.sizing import expected_positions
 from stm_ros.tracking.sizing import planned_layout
@@ -158,14 +159,17 @@ class Tracker:
         self.runner.timer = timer
 
     def reconfigure(self, config: TrackerConfig) -> None:
-        """Go on with other settings; those that a network or a bank is made by stay as they were.
+        """Take over what may change live, see TrackerConfig; the rest stays as it is."""
+        live = {each.field: getattr(config, each.field)
+                for each in settings_of(TrackerConfig) if each.live}
+        self.config = replace(self.config, **live)
 
-        They are dtype, compile, top_k, policy, max_targets and max_megabytes.
-        """
-        held = self.config
-        self.config = replace(config, dtype=held.dtype, compile=held.compile, top_k=held.top_k,
-                              policy=held.policy, max_targets=held.max_targets,
-                              max_megabytes=held.max_megabytes)
+    def reduce(self, *, input_size: int | None = None, max_frames: int | None = None) -> None:
+        """Go on with less, as when a device has no more memory."""
+        self.config = replace(
+            self.config,
+            input_size=self.config.input_size if input_size is None else input_size,
+            max_frames=self.config.max_frames if max_frames is None else max_frames)
 
     @torch.inference_mode()
     def add_reference(self, image: np.ndarray, label_map: np.ndarray,
@@ -201,8 +205,9 @@ class Tracker:
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
         pending = PendingWrite(
-            view=view, geometry=geometry, image=image, masks=masks, targets=ids, readable=frozenset(ids), boxes=boxes,
-            stream=stream, stamp_ns=stamp_ns, confidence=1.0, due=False,
+            view=view, geometry=geometry, image=image, masks=masks, targets=ids,
+            readable=frozenset(ids), boxes=boxes, stream=stream, stamp_ns=stamp_ns,
+            confidence=1.0, due=False,
             descriptor=self.runner.describe(view, masks))
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
