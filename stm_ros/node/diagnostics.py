@@ -61,6 +61,7 @@ def _memory_status(node_name: str, status: TrackerStatus, troubles: list[str]
         'memory bytes': str(status.memory_bytes),
         'targets': f'{status.targets} of {status.target_room}',
         'jumps back in time': str(status.time_jumps),
+        'frames that came late': str(status.late_frames),
         'reduced for lack of device memory': '; '.join(status.reductions),
         'notes': '; '.join(status.notes), 'troubles': '; '.join(troubles)}
     level = DiagnosticStatus.OK

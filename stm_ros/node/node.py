@@ -41,6 +41,7 @@ from stm_ros.node.parameters import parameter_values
 from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
 from stm_ros.node.services import QUALITY
+from stm_ros.node.services import READ_ONLY
 from stm_ros.node.services import guarded
 from stm_ros.node.services import offer_services
 from stm_ros.node.services import shorter_side
@@ -60,14 +61,13 @@ from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.recovery import Recovery
+from stm_ros.tracking.tracker import LateFrameError
 from stm_ros.vision.errors import InputError
 
 NODE_NAME = 'stm_tracker'
-_WARN_SECONDS = 5.0
-_WATCH_SECONDS = 1.0
+_WARN_SECONDS, _WATCH_SECONDS = 5.0, 1.0
 # a camera of 30 Hz and max_rate 10 would give 7.5 without
 _RATE_TOLERANCE = 0.9
-_READ_ONLY = ('segment', 'save_memory', 'list_memory')
 
 
 class StmTracker(SteadyLifecycleNode):
@@ -144,9 +144,8 @@ class StmTracker(SteadyLifecycleNode):
             self._cleanup(state)
         return self.guarded_transition('shut down', shut_down)
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Clean up after a failed transition, so that it can be tried again."""
-        return self.on_shutdown(state)
+    #: after a failed transition, so that it can be tried again
+    on_error = on_shutdown
 
     def destroy_node(self) -> None:
         """Stop the worker and give everything back."""
@@ -171,17 +170,14 @@ class StmTracker(SteadyLifecycleNode):
                                       self._watch_group, self._steady)
             self._diagnostics = (publisher, timer)
             assert self._tracker is not None
-            self._requests = Requests(self._tracker, self._streams, self._snapshot_dir,
+            self._requests = Requests(self._tracker, self._streams,
+                                      Path(settings.snapshot_dir).expanduser(),
                                       settings.max_megapixels)
             super().on_configure(state)
         except Exception:
             self._release()
             raise
         self.get_logger().info(said)
-
-    @property
-    def _snapshot_dir(self) -> Path:
-        return Path(self.settings.snapshot_dir).expanduser()
 
     def _make_tracker(self) -> str:
         """Load the network and what is known from the start; says what there is."""
@@ -193,7 +189,7 @@ class StmTracker(SteadyLifecycleNode):
         if settings.threads:
             torch.set_num_threads(settings.threads)
         threads = settings.threads or choose_threads(tracker)
-        folder = self._snapshot_dir
+        folder = Path(settings.snapshot_dir).expanduser()
         keeper = MemoryKeeper(tracker, settings.streams, folder, settings.references,
                               settings.autosave,
                               autosave_path(folder, self.get_fully_qualified_name()))
@@ -280,13 +276,16 @@ class StmTracker(SteadyLifecycleNode):
         tracker, stream, outputs = self._tracker, self._streams[name], self._outputs[name]
         recovery = self._recovery
         assert tracker is not None and recovery is not None
-        header = frame.message.header
         try:
             image = image_of(frame.message, self.settings.max_megapixels)
+            header = frame.message.header
             began = time.monotonic()
             result = recovery.run(lambda: tracker.step(image, name, nanoseconds(header.stamp)),
                                   min(image.shape[:2]))
             stepping = time.monotonic() - began
+        except LateFrameError:
+            stream.count_drop()
+            return
         except (InputError, NetworkOutputError) as error:
             stream.count_failure(str(error))
             self.get_logger().warning(f'frame of stream {name!r} skipped: {error}',
@@ -343,7 +342,7 @@ class StmTracker(SteadyLifecycleNode):
                 return recovery.run(lambda: getattr(requests, name)(request, response),
                                     shorter_side(request))
             finally:
-                self._note_status(has_changed=name not in _READ_ONLY)
+                self._note_status(has_changed=name not in READ_ONLY)
         return self._worker.submit(work)
 
     def _pause(self, request: Any, response: Any) -> Any:
@@ -385,8 +384,8 @@ class StmTracker(SteadyLifecycleNode):
         watch = self._watches.get(stream.name)
         if watch is None:
             return StreamReport(stream.name, stream.figures(), INACTIVE)
-        resting = ('paused' if self._is_paused else
-                   'on demand' if self.settings.mode == 'on_demand' else '')
+        on_demand = 'on demand' if self.settings.mode == 'on_demand' else ''
+        resting = 'paused' if self._is_paused else on_demand
         return StreamReport(stream.name, stream.figures(), resting, watch.intake.description,
                             watch.missing, watch.slow, remedy_for_losses())
 

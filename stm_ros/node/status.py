@@ -30,6 +30,7 @@ class TrackerStatus:
     targets: int
     target_room: int
     time_jumps: int
+    late_frames: int
     reductions: tuple[str, ...]
     notes: tuple[str, ...]
     states: Mapping[str, Mapping[int, TargetState]] = field(default_factory=dict)
@@ -55,4 +56,5 @@ def status_of(tracker: Tracker, recovery: Recovery, before: TrackerStatus | None
         tracker.precision,
         sum(slot is not None for slot in bank.slots), bank.layout.slots, bank.layout.bytes,
         len(tracker.labels), bank.layout.targets, tracker.time_jumps,
+        tracker.late_frames,
         tuple(recovery.reductions), tuple(tracker.notes), MappingProxyType(known))
