@@ -33,6 +33,7 @@ class NewFrame:
     may read here. descriptor: Ck float32, see
     stm_ros.memory.descriptors. source: of a reference, what it was given by. core: the part that
     is kept when the frame is no longer the newest, None for all. fine: what is matched at stride 8.
+    kept_for: those of `readable` that may be read when it is no longer the newest, None for all.
     """
 
     key: Tensor
@@ -48,6 +49,7 @@ class NewFrame:
     source: ReferenceSource | None = None
     core: Extent | None = None
     fine: FineKeys | None = None
+    kept_for: frozenset[int] | None = None
 
 
 class MemoryBank:
@@ -200,6 +202,8 @@ class MemoryBank:
             if old.due and self.policy.keeps_past:
                 self._keep_core(index)
                 old.kind = SlotKind.MEMORY
+                if old.kept_for is not None:
+                    old.targets &= old.kept_for
                 index = None
         self._store(self._free_index() if index is None else index, frame, SlotKind.RECENT, due)
 
@@ -264,7 +268,7 @@ class MemoryBank:
             kind, frame.stream, frame.stamp_ns, frame.confidence, self._order,
             frame.extent, frame.readable,
             frame.descriptor, dict(frame.crops), due=due, source=frame.source, core=frame.core,
-            fine=frame.fine)
+            fine=frame.fine, kept_for=frame.kept_for)
         self._keep_newest_fine(frame.stream)
         self.generation += 1
 

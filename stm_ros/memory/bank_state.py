@@ -42,7 +42,8 @@ def export_bank(bank: MemoryBank) -> tuple[dict[str, Tensor], dict[str, Any]]:
             'index': index, 'kind': slot.kind.value, 'stream': slot.stream,
             'stamp_ns': slot.stamp_ns, 'confidence': slot.confidence, 'order': slot.order,
             'extent': list(slot.extent), 'targets': sorted(slot.targets), 'usage': slot.usage,
-            'due': slot.due, 'core': slot.core and list(slot.core), 'fine': fine_targets})
+            'due': slot.due, 'core': slot.core and list(slot.core), 'fine': fine_targets,
+            'kept_for': None if slot.kept_for is None else sorted(slot.kept_for)})
     return tensors, {'columns': {str(t): c for t, c in bank.columns.items()}, 'slots': rows}
 
 
@@ -89,7 +90,8 @@ def _slot(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.device)
     return Slot(SlotKind(row['kind']), row['stream'], row['stamp_ns'], row['confidence'],
                 row['order'], Extent(*row['extent']), frozenset(row['targets']),
                 tensors[f'descriptor.{index}'].numpy(), crops, row['usage'], row['due'], source,
-                Extent(*row['core']) if row['core'] else None, fine)
+                Extent(*row['core']) if row['core'] else None, fine,
+                None if row['kept_for'] is None else frozenset(row['kept_for']))
 
 
 def _bytes_tensor(content: bytes) -> Tensor:

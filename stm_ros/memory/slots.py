@@ -62,7 +62,8 @@ class Slot:
     crops: JPEG bytes by id.
     due: whether the schedule wants this frame kept when a newer one arrives.
     source: of a reference, what it was given by. fine: what is matched at stride 8, of references
-    and the newest frames.
+    and the newest frames. kept_for: those of `targets` that may be read here when it is no longer
+    the newest, None for all.
     """
 
     kind: SlotKind
@@ -79,6 +80,7 @@ class Slot:
     source: ReferenceSource | None = None
     core: Extent | None = None
     fine: FineKeys | None = None
+    kept_for: frozenset[int] | None = None
 
     @property
     def positions(self) -> int:

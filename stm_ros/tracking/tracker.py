@@ -206,8 +206,8 @@ class Tracker:
                  if (box := box_of_mask(cleaned == target)) is not None}
         pending = PendingWrite(
             view=view, geometry=geometry, image=image, masks=masks, targets=ids,
-            readable=frozenset(ids), boxes=boxes, stream=stream, stamp_ns=stamp_ns,
-            confidence=1.0, due=False,
+            readable=frozenset(ids), kept_for=frozenset(ids), boxes=boxes, stream=stream,
+            stamp_ns=stamp_ns, confidence=1.0, due=False,
             descriptor=self.runner.describe(view, masks))
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read

@@ -37,7 +37,8 @@ from stm_ros.vision.prepare import Geometry
 class PendingWrite:
     """A frame that has been answered and is still to be memorised.
 
-    image: H×W×3 uint8 RGB. masks: N×H'×W' for `targets`, of which `readable` may be read later.
+    image: H×W×3 uint8 RGB. masks: N×H'×W' for `targets`, of which `readable` are read
+    in the next frame, and `kept_for` as long as the frame stays.
     core: what is kept when the frame is no longer the newest, None for all; core_only: at once, so
     that what surrounds the targets, and looks like them, is never read.
     """
@@ -48,6 +49,7 @@ class PendingWrite:
     masks: Tensor
     targets: list[int]
     readable: frozenset[int]
+    kept_for: frozenset[int]
     boxes: dict[int, Box]
     stream: str
     stamp_ns: int
@@ -77,14 +79,25 @@ class PendingWrite:
             fine = keep_fine(view.query.fine, masks, self.targets, corner,
                              boxes_in_window(self.boxes.values(), self.geometry, corner))
         return NewFrame(key, value, extent, self.targets, self.readable, self.stream,
-                        self.stamp_ns, self.confidence, crops, self.descriptor, source, core, fine)
+                        self.stamp_ns, self.confidence, crops, self.descriptor, source, core, fine,
+                        self.kept_for)
 
 
-def worth_remembering(targets: Sequence[TargetResult], bank: MemoryBank, config: TrackerConfig
-                      ) -> list[TargetResult]:
-    """Those of a frame's targets whose confidence earns a place in memory."""
+def worth_remembering(targets: Sequence[TargetResult], bank: MemoryBank) -> list[TargetResult]:
+    """Those of a frame's targets that the next frame reads: what is shown.
+
+    The newest frame is replaced by the next one; a mask in doubt says where the target is now, and
+    poisons nothing.
+    """
     if not bank.policy.keeps_recent:
         return []
+    return [target for target in targets
+            if bank.policy.writes_always or target.state != TargetState.LOST]
+
+
+def worth_keeping(targets: Sequence[TargetResult], bank: MemoryBank, config: TrackerConfig
+                  ) -> list[TargetResult]:
+    """Those whose confidence earns a place among the frames that stay."""
     return [target for target in targets
             if bank.policy.writes_always or (
                 target.state == TargetState.TRACKING
@@ -98,13 +111,14 @@ def plan_write(*, seen: Seen, answer: Answer, predicted: Stream, image: np.ndarr
 
     :param order: target ids, in the bank's order. :param beside: whether there are distractors.
     """
-    earned = worth_remembering(answer.targets, bank, config)
+    earned = worth_remembering(answer.targets, bank)
+    kept = worth_keeping(earned, bank, config)
     if not earned or predicted.stamp_ns is None:
         return None
     masks = answer.soft_masks
     if not bank.policy.writes_always:
-        kept = [float(target not in answer.lost) for target in order]
-        masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
+        shown = [float(target not in answer.lost) for target in order]
+        masks = masks * torch.tensor(shown, device=masks.device)[:, None, None]
     boxes = {target.id: target.box for target in earned if target.box is not None}
     keeps_all = (config.full_look_seconds == 0 or bank.policy.searches_everywhere
                  or len(boxes) < len(earned))
@@ -115,7 +129,9 @@ def plan_write(*, seen: Seen, answer: Answer, predicted: Stream, image: np.ndarr
         readable=frozenset(target.id for target in earned), boxes=boxes, stream=stream,
         stamp_ns=predicted.stamp_ns,
         confidence=float(np.mean([target.confidence for target in earned])),
-        due=stays(bank, config, stream, predicted.frames, predicted.stamp_ns, seen.descriptor),
+        kept_for=frozenset(target.id for target in kept),
+        due=bool(kept) and stays(bank, config, stream, predicted.frames, predicted.stamp_ns,
+                                 seen.descriptor),
         descriptor=seen.descriptor, core=core, core_only=beside and core is not None)
 
 
