@@ -99,14 +99,15 @@ def test_keys_are_unit_vectors_of_both_strides():
     torch.testing.assert_close(key.square().sum(1), torch.ones(1, 12, 16))
 
 
-def test_all_positions_near_targets_are_kept_and_few_others():
+def test_every_second_position_near_targets_is_kept_and_few_others():
     masks = torch.zeros(1, 60, 80)
     masks[0, 10:14, 20:26] = 1
     kept = keep_fine(torch.rand(1, 3, 60, 80), masks, [7], (4, 6), [(10, 20, 14, 26)])
-    near = {(row + 4, column + 6) for row in range(4, 20) for column in range(14, 32)}
+    near = {(row + 4, column + 6) for row in range(4, 20) for column in range(14, 32)
+            if (row + column) % 2 == 0}
     places = {tuple(place) for place in kept.places.tolist()}
-    assert near <= places and len(places) < len(near) + 60 * 80 / 4
-    assert kept.masks[7].sum() == 24 and kept.key.shape == (3, len(places))
+    assert near <= places and len(places) < len(near) + 60 * 80 / 9 + 60
+    assert 12 <= kept.masks[7].sum() <= 16 and kept.key.shape == (3, len(places))
 
 
 def test_references_and_the_newest_frames_are_matched_and_older_ones_let_go():

@@ -113,8 +113,16 @@ def test_a_target_that_is_not_there_has_no_mask_box_or_detection(clip):
     assert 'is not in view' in describe_target(result, target)
 
 
-def test_an_unbelieved_frame_is_not_remembered(clip):
-    tracker = make_tracker(memorize_above=1.0)
+def test_a_frame_that_earns_nothing_is_the_newest_and_does_not_stay(clip):
+    tracker = make_tracker(memorize_above=1.0, memorize_by='frames', memorize_every=1)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for time, result in enumerate(follow(tracker, clip[:5])):
+        kinds = [slot.kind for slot in result.memory.slots]
+        assert kinds == (['reference', 'recent'] if time else ['reference'])
+
+
+def test_what_is_lost_is_not_remembered_at_all(clip):
+    tracker = make_tracker(uncertain_below=1.0, lost_below=1.0)
     tracker.add_reference(clip[0][0], clip[0][1])
     for result in follow(tracker, clip[:5]):
         assert [slot.kind for slot in result.memory.slots] == ['reference']
