@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """What /diagnostics says."""
+from collections.abc import Callable
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,10 +18,13 @@ from stm_ros.tracking.recovery import Recovery
 
 
 def diagnostics_message(now: Time, node_name: str, recovery: Recovery,
-                        streams: Iterable[CameraStream]) -> DiagnosticArray:
-    """A status of the memory and one of each stream."""
+                        streams: Iterable[CameraStream],
+                        more: Callable[[str], dict[str, str]] = lambda name: {}
+                        ) -> DiagnosticArray:
+    """A status of the memory and one of each stream, with what `more` has to say of it."""
     statuses = [_memory_status(node_name, recovery)]
-    statuses += [_stream_status(node_name, recovery.tracker, stream) for stream in streams]
+    statuses += [_stream_status(node_name, recovery.tracker, stream, more(stream.name))
+                 for stream in streams]
     return DiagnosticArray(header=Header(stamp=now.to_msg()), status=statuses)
 
 
@@ -45,7 +49,8 @@ def _memory_status(node_name: str, recovery: Recovery) -> DiagnosticStatus:
                             message=message, hardware_id=node_name, values=_pairs(values))
 
 
-def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> DiagnosticStatus:
+def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream,
+                   more: dict[str, str]) -> DiagnosticStatus:
     figures = stream.figures()
     values = {
         'rate (Hz)': f'{figures.rate:.1f}', 'frames received': str(figures.received),
@@ -63,6 +68,7 @@ def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> Di
     states = dict(state.states) if state is not None else {}
     for target, value in sorted(states.items()):
         values[f'target {target}'] = value.name
+    values.update(more)
     level, message = DiagnosticStatus.OK, f'{figures.rate:.1f} frames a second'
     if figures.received == 0:
         level, message = DiagnosticStatus.WARN, 'no image has come yet'

@@ -26,6 +26,8 @@ from sensor_msgs.msg import Image
 from stm_ros import srv
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.depth import Answer
+from stm_ros.node.depth import DepthOutputs
 from stm_ros.node.diagnostics import diagnostics_message
 from stm_ros.node.parameters import PARAMETERS
 from stm_ros.node.parameters import check_values
@@ -71,6 +73,7 @@ class StmTracker(LifecycleNode):
         self._recovery: Recovery | None = None
         self._requests: Requests | None = None
         self._worker: Worker[ReceivedFrame] = Worker(self._process, self._report_failure)
+        self._depth = DepthOutputs(self, self._worker.submit)
         self._streams: dict[str, CameraStream] = {}
         self._outputs: dict[str, StreamPublishers] = {}
         self._subscriptions_held: list[Any] = []
@@ -154,6 +157,7 @@ class StmTracker(LifecycleNode):
             for name in names:
                 prefix = '~/' if len(names) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
+            self._depth.configure(lambda: self._settings)
             publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
             timer = self.create_timer(settings['diagnostics_period'], self._publish_diagnostics)
             self._diagnostics = (publisher, timer)
@@ -173,6 +177,7 @@ class StmTracker(LifecycleNode):
         super().on_activate(state)
         for name in self._streams:
             self._subscriptions_held.append(self._subscribe(name))
+        self._depth.activate(self._image_group)
         self.get_logger().info('active')
 
     def _subscribe(self, name: str) -> Any:
@@ -197,12 +202,14 @@ class StmTracker(LifecycleNode):
     def _stop_listening(self) -> None:
         while self._subscriptions_held:
             self.destroy_subscription(self._subscriptions_held.pop())
+        self._depth.deactivate()
         self._worker.pause()
 
     def _release(self) -> None:
         for outputs in self._outputs.values():
             outputs.destroy()
         self._outputs = {}
+        self._depth.release()
         if self._diagnostics is not None:
             publisher, timer = self._diagnostics
             self.destroy_timer(timer)
@@ -247,6 +254,7 @@ class StmTracker(LifecycleNode):
         try:
             outputs.publish(header, image, result, settings['context.period'],
                             settings['context.evidence'])
+            self._depth.answered(name, Answer(header, image, result.label_map, result.targets))
         except torch.OutOfMemoryError as error:
             failure = error.with_traceback(None)
         if failure is not None:
@@ -292,7 +300,7 @@ class StmTracker(LifecycleNode):
         if recovery is not None and diagnostics is not None:
             diagnostics[0].publish(diagnostics_message(
                 self.get_clock().now(), self.get_fully_qualified_name(), recovery,
-                list(self._streams.values())))
+                list(self._streams.values()), self._depth.figures))
 
     def _values(self) -> dict[str, Any]:
         return {row.name: self.get_parameter(row.name).value for row in PARAMETERS}

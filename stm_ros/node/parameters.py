@@ -105,6 +105,18 @@ PARAMETERS = (
               fixed=False, low=0.0, high=3600.0),
     Parameter('context.evidence', 3, 'evidence crops in a ~/context message',
               fixed=False, low=0, high=16),
+    Parameter('depth.enabled', False, 'whether targets are also placed in space, by aligned depth '
+              'images on `depth` and intrinsics on `camera_info`'),
+    Parameter('depth.tolerance', 0.02, 'seconds that the stamps of image and depth image may '
+              'differ', fixed=False, low=0.0, high=10.0),
+    Parameter('depth.rectified', False, 'whether the image is rectified, so that P of the '
+              'CameraInfo holds its intrinsics, not K and D', fixed=False),
+    Parameter('depth.margin', -1, 'pixels that masks are cut back along their edges for depth; -1 '
+              'for half a cell of the grid that masks are decoded on, and one more', fixed=False,
+              low=-1, high=100),
+    Parameter('depth.max_points', 50_000, 'points in a ~/target_cloud message', fixed=False,
+              low=1, high=10_000_000),
+    Parameter('depth.tf', False, 'whether a frame a target is published on /tf'),
     Parameter('diagnostics_period', 1.0, 'seconds between two /diagnostics messages',
               low=0.1, high=60.0))
 _TRACKER_FIELDS = {
