@@ -54,6 +54,7 @@ _SERVICE_QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELI
 _SERVICES = {
     'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
     'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
+    'describe': srv.Describe,
     'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory, 'reset': srv.Reset}
 
 
