@@ -35,7 +35,9 @@ class VlmNode(Node):
         self.endpoint = self.declare_parameter(
             'endpoint', 'http://127.0.0.1:8000/v1/chat/completions').value
         self.model = self.declare_parameter('model', 'default').value
-        self.timeout = self.declare_parameter('timeout', 20.0).value  # seconds, for each step
+        # seconds, for the model and for the tracker
+        self.timeout = self.declare_parameter('timeout', 20.0).value
+        self.tracker_timeout = self.declare_parameter('tracker_timeout', 30.0).value
         self.max_bytes = self.declare_parameter('max_bytes', 1_000_000).value
         self.target_id = self.declare_parameter('target_id', 0).value  # 0: all targets
         # the name of an environment variable: parameters can be read by everybody on the graph
@@ -71,9 +73,9 @@ class VlmNode(Node):
         done = threading.Event()
         future = self.describe.call_async(Describe.Request(target_id=self.target_id))
         future.add_done_callback(lambda _: done.set())
-        if not done.wait(self.timeout):
+        if not done.wait(self.tracker_timeout):
             self.describe.remove_pending_request(future)
-            raise TimeoutError(f'the tracker did not answer within {self.timeout:g} s')
+            raise TimeoutError(f'the tracker did not answer within {self.tracker_timeout:g} s')
         reply = future.result()
         if not reply.success:
             raise RuntimeError(f'the tracker refused: {reply.message}')
