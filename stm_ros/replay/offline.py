@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stm_ros.replay.bag_options import BagOptions
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.writers import ResultFolder
@@ -29,8 +30,8 @@ class ReplaySummary:
 
 
 def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
-           show_reference: Callable[[Frame], None], *, bag_storage: str | None = 'mcap',
-           limit: int | None = None,
+           show_reference: Callable[[Frame], None], *,
+           bag_storage: str | BagOptions | None = 'mcap', limit: int | None = None,
            on_frame: Callable[[int], None] = lambda index: None) -> ReplaySummary:
     """
     Track through `source` and write everything into `folder` (see ResultFolder).
@@ -38,7 +39,7 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
     Nothing written depends on the clock, so the same input gives the same bytes again.
 
     :param show_reference: given the first frame before it is tracked; adds the references.
-    :param bag_storage: 'mcap', 'sqlite3', or None for no result bag.
+    :param bag_storage: 'mcap', 'sqlite3', BagOptions, or None for no result bag.
     :param limit: the most frames to track.
     :param on_frame: told the index of each frame answered.
     :raises InputError: where the source yields no frame, or something in it cannot be used.

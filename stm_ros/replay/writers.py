@@ -17,6 +17,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from stm_ros.replay.bag_options import BagOptions
+from stm_ros.replay.bag_options import bag_options
 from stm_ros.replay.sources import Frame
 from stm_ros.tracking import Result
 from stm_ros.vision.image_files import write_label_map
@@ -112,7 +114,7 @@ class ResultFolder:
     """
 
     def __init__(self, path: str | Path, rate: float, about: dict[str, Any],
-                 bag_storage: str | None = None) -> None:
+                 bag_storage: str | BagOptions | None = None) -> None:
         """Make the folder; InputError or OSError where that cannot be done."""
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -152,10 +154,11 @@ class ResultFolder:
         self._predictions.close(**self.summary)
 
 
-def _result_bag(path: Path, storage: str) -> 'ResultBagWriter':
+def _result_bag(path: Path, storage: str | BagOptions) -> 'ResultBagWriter':
     # rosbags is needed for bags only
     from stm_ros.replay.result_bag import ResultBagWriter
-    return ResultBagWriter(path, storage)
+    options = bag_options(storage)
+    return ResultBagWriter(path, options.storage, options.node, options.with_images)
 
 
 def target_entry(target: RecordedTarget) -> dict[str, Any]:
