@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything by themselves. `make help` lists the targets.
 SHELL := /bin/bash
 
-.PHONY: help setup demo test lint soak colcon clean
+.PHONY: help setup demo test lint docs-tables soak colcon clean
 
 help:
 	@echo 'make demo    set up, then follow a target through a real video over ROS 2, into runs/demo/'
@@ -10,6 +10,7 @@ help:
 	@echo 'make setup   only set up .venv. Variables: PYTHON=python3.11, ROS_DISTRO_WHEELS=kilted,'
 	@echo '             STM_TORCH=cuda, TORCH_INDEX=URL'
 	@echo 'make lint    lint and types only'
+	@echo 'make docs-tables   write what is made from the settings: docs/components.md, config/stm.yaml'
 	@echo 'make soak    the tests that run for minutes and show that nothing grows'
 	@echo 'make colcon  build with colcon into install/, against .venv or a sourced ROS 2'
 	@echo 'make clean   remove .venv and everything built'
@@ -25,6 +26,9 @@ test: setup
 
 lint: setup
 	scripts/test.sh lint
+
+docs-tables: setup
+	.venv/bin/python scripts/make_tables.py
 
 soak: setup
 	scripts/test.sh soak

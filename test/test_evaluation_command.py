@@ -189,8 +189,8 @@ def test_youtube_vos_writes_the_archive(davis: Path, weights: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(('words', 'message'), [
     (['--every', '0'], '--every 0: accepted is 1 or more'),
-    (['--set', 'colour=3'], '--set colour=3: TrackerConfig has input_size'),
-    (['--set', 'top_k=many'], '--set top_k=many: int is accepted'),
+    (['--set', 'colour=3'], '--set colour=3: NAME=VALUE is accepted; names are input_size'),
+    (['--set', 'top_k=many'], "--set top_k is 'many'; a whole number is accepted"),
     (['--policy', 'none'], "policy is 'none'"),
     (['--perturb', 'fog'], "no perturbation 'fog'"),
     (['--sequences', 'three'], 'no sequence three'),

@@ -231,9 +231,9 @@ def _run_soak(arguments: argparse.Namespace, settings: 'Settings') -> int:
 
 def _run_graph(arguments: argparse.Namespace, settings: 'Settings') -> int:
     # only these need ROS, and the environment must be complete before its first use
-    from stm_ros.node.demo.process import prepare_environment
+    from stm_ros.apps.demo.process import prepare_environment
     prepare_environment()
-    from stm_ros.node.benchmark.show import show_graph
+    from stm_ros.apps.graph_benchmark.show import show_graph
     return show_graph(settings, arguments.frames, arguments.rate, arguments.out)
 
 

@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.weights is not None:
         parameters['weights'] = str(Path(arguments.weights).resolve())
     # only these need ROS, and the environment must be complete before its first use
-    from stm_ros.node.demo.process import prepare_environment
+    from stm_ros.apps.demo.process import prepare_environment
     prepare_environment()
-    from stm_ros.node.demo.show import show_clips
+    from stm_ros.apps.demo.show import show_clips
     return show_clips(clips, folder / 'node.log', parameters)
 
 

@@ -3,13 +3,13 @@
 """`stm eval`: measure a tracker on DAVIS-2016, DAVIS-2017, YouTube-VOS, or a folder like them."""
 from argparse import ArgumentParser
 from argparse import Namespace
-from dataclasses import asdict
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stm_ros.cli.settings import add_set_option
 from stm_ros.vision.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     tracker.add_argument('--top-k', type=int, help='memory positions read; 0 for all')
     tracker.add_argument('--policy', help='which frame memory gives up')
     tracker.add_argument('--dtype', help='auto, float32, bfloat16 or float64')
-    tracker.add_argument(
-        '--set', action='append', default=[], metavar='NAME=VALUE', dest='settings',
-        help='any other field of TrackerConfig; may be repeated',
-    )
+    add_set_option(tracker)
     tracker.add_argument(
         '--predictions', type=Path, help='score the label maps of this folder instead of tracking'
     )
@@ -178,15 +175,6 @@ def changed_config(changes: dict[str, Any], settings: list[str]) -> 'TrackerConf
     Raises InputError for a field that does not exist or a value it does not take.
     """
     from stm_ros.tracking import TrackerConfig
+    from stm_ros.tracking.settings import parse_settings
 
-    changes = dict(changes)
-    types = {name: type(value) for name, value in asdict(TrackerConfig()).items()}
-    for setting in settings:
-        name, _, value = setting.partition('=')
-        if name not in types:
-            raise InputError(f'--set {setting}: TrackerConfig has {", ".join(types)}')
-        try:
-            changes[name] = types[name](value)
-        except ValueError as error:
-            raise InputError(f'--set {setting}: {types[name].__name__} is accepted') from error
-    return TrackerConfig(**changes)
+    return TrackerConfig(**{**changes, **parse_settings(TrackerConfig, settings)})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stm_ros.cli.evaluate import changed_config
+from stm_ros.cli.settings import add_set_option
 from stm_ros.vision.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--cases', default='', help='only these: names with commas')
     parser.add_argument('--clips', type=int, default=3, help='of each case (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the clips (%(default)s)')
-    parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
-                        dest='settings', help='a field of TrackerConfig; may be repeated')
+    add_set_option(parser)
     parser.add_argument('--sheets', action='store_true',
                         help='also write pictures of the frames at which something happens')
     parser.add_argument('--out', type=Path, default=Path('runs/reliability'),

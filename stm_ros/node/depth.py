@@ -30,6 +30,7 @@ from stm_ros.node.depth_messages import geometry_message
 from stm_ros.node.depth_messages import transform_messages_installed
 from stm_ros.node.depth_messages import transforms_message
 from stm_ros.node.messages import vision_messages_installed
+from stm_ros.node.settings import NodeSettings
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import TargetResult
 from stm_ros.vision.camera import camera_of
@@ -50,12 +51,16 @@ _WARN_SECONDS = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What is known of a frame when its masks are: all that is needed of it later."""
+    """What is known of a frame when its masks are: all that is needed of it later.
+
+    input_size: shorter side that the network saw, 0 where the image was left as it is.
+    """
 
     header: Header
     image: np.ndarray
     label_map: np.ndarray
     targets: tuple[TargetResult, ...]
+    input_size: int
 
     @property
     def stamp_ns(self) -> int:
@@ -150,19 +155,19 @@ class DepthOutputs:
         """Belong to `node`; `submit` runs something on the worker's thread."""
         self._node = node
         self._submit = submit
-        self._settings: Callable[[], dict[str, Any]] = dict
+        self._settings: Callable[[], NodeSettings] = NodeSettings
         self._streams: dict[str, _DepthStream] = {}
         self._transforms: Any = None
 
-    def configure(self, settings: Callable[[], dict[str, Any]]) -> None:
-        """Create the publishers; `settings` gives the parameters' present values."""
+    def configure(self, settings: Callable[[], NodeSettings]) -> None:
+        """Create the publishers; `settings` gives the present ones."""
         self._settings = settings
         values = settings()
-        if not values['depth.enabled']:
+        if not values.depth_enabled:
             return
-        names = list(values['streams'])
+        names = list(values.streams)
         self._streams = {name: _DepthStream(self._node, name, len(names) == 1) for name in names}
-        if not values['depth.tf']:
+        if not values.depth_tf:
             return
         if not transform_messages_installed():
             self._node.get_logger().error(
@@ -213,7 +218,7 @@ class DepthOutputs:
             return
         matcher = stream.matcher
         unmatched = matcher.unmatched
-        depth = matcher.add_answer(answer, self._settings()['depth.tolerance'])
+        depth = matcher.add_answer(answer, self._settings().depth_tolerance)
         if depth is not None:
             self._publish(stream, answer, depth)
         elif matcher.unmatched > unmatched:
@@ -229,7 +234,7 @@ class DepthOutputs:
                 'last trouble with depth': stream.last_error}
 
     def _receive(self, stream: _DepthStream, depth: Image) -> None:
-        for answer in stream.matcher.add_depth(depth, self._settings()['depth.tolerance']):
+        for answer in stream.matcher.add_depth(depth, self._settings().depth_tolerance):
             job = self._submit(partial(self._publish, stream, answer, depth))
             job.add_done_callback(partial(self._report, stream))
 
@@ -247,7 +252,7 @@ class DepthOutputs:
         header, wanted = answer.header, stream.wanted()
         if 'target_cloud' in wanted:
             stream.publishers['target_cloud'].publish(cloud_message(
-                header, answer.image, placed, self._settings()['depth.max_points']))
+                header, answer.image, placed, self._settings().depth_max_points))
         if 'target_geometry' in wanted:
             offset = (nanoseconds(depth.header.stamp) - answer.stamp_ns) / 1e9
             stream.publishers['target_geometry'].publish(
@@ -261,12 +266,12 @@ class DepthOutputs:
         if stream.info is None:
             raise InputError(f'no CameraInfo has come on {self._resolved(stream.topics[1])}')
         settings, size = self._settings(), answer.label_map.shape
-        camera = camera_of(calibration_of(stream.info), size, settings['depth.rectified'])
+        camera = camera_of(calibration_of(stream.info), size, settings.depth_rectified)
         metres = decode_depth(depth.encoding, depth.data, height=depth.height, width=depth.width,
                               step=depth.step, is_bigendian=depth.is_bigendian)
-        edge = settings['depth.margin']
+        edge = settings.depth_margin
         if edge < 0:
-            edge = edge_width(min(size), settings['input_size'])
+            edge = edge_width(min(size), answer.input_size)
         return [PlacedTarget(target, target_points(
             answer.label_map == target.id, metres, camera, confidence=target.confidence, edge=edge))
             for target in answer.targets if target.box is not None]
@@ -279,7 +284,7 @@ class DepthOutputs:
         topic = self._resolved(stream.topics[0])
         count = stream.matcher.unmatched
         return (f'{count} images of stream {stream.name!r} had no depth image on {topic} within '
-                f'depth.tolerance ({self._settings()["depth.tolerance"]:g} s) of their stamp; '
+                f'depth.tolerance ({self._settings().depth_tolerance:g} s) of their stamp; '
                 f'publishers there: {self._node.count_publishers(topic)}')
 
     def _resolved(self, topic: str) -> str:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of the `stm_tracker` executable."""
 import gc
+import os
 import sys
 
 import rclpy
@@ -10,15 +11,17 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import MultiThreadedExecutor
 
-from stm_ros.node.node import StmTracker
-from stm_ros.tracking.allocation import keep_freed_memory
-from stm_ros.vision.errors import InputError
-
-_THREADS = 3  # images, services, and everything else
+_THREADS = 4  # images, services, what watches over them, and everything else
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 1 where it could not start."""
+    # before torch is there: threads that wait by spinning take the processors from the robot, and
+    # from each other; see docs/performance.md
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from stm_ros.node.node import StmTracker
+    from stm_ros.tracking.allocation import keep_freed_memory
+    from stm_ros.vision.errors import InputError
     # before there are threads, each of which would keep an arena of memory of its own
     keep_freed_memory()
     rclpy.init(args=arguments)

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSPolicyKind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -31,6 +32,8 @@ from stm_ros.vision.overlay import draw_overlay
 from stm_ros.vision.overlay import heat_map
 
 DEPTH = 5
+_OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
+                QoSPolicyKind.DURABILITY)
 _TILE = 160
 
 
@@ -55,7 +58,7 @@ class StreamPublishers:
         self._publishers: dict[str, Any] = {
             name: node.create_lifecycle_publisher(
                 kind, f'{prefix}{name}', DEPTH,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+                qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
             for name, kind in kinds.items()}
         self._context_times: dict[int, float] = {}
 

@@ -81,7 +81,8 @@ class Requests:
         ids = self._add(reference, label_map, labels, stream, request.replace)
         response.success = True
         response.target_ids = list(ids)
-        response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
+        if request.with_mask:
+            response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
         response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
         return response
 
@@ -101,7 +102,8 @@ class Requests:
         reference = self._reference_image(request.image, request.stamp, stream)
         header = reference.header
         result = self.tracker.segment(reference.pixels, stream, nanoseconds(header.stamp))
-        response.mask = image_message(header, result.label_map, 'mono8')
+        if request.with_mask:
+            response.mask = image_message(header, result.label_map, 'mono8')
         response.targets = targets_message(header, result)
         response.memory = memory_message(header, result)
         if request.with_features and result.targets:

@@ -29,6 +29,7 @@ from stm_ros.tracking.reporting import empty_result
 from stm_ros.tracking.reporting import memory_report
 from stm_ros.tracking.result import Result
 from stm_ros.tracking.search import View
+from stm_ros.tracking.settings import settings_of
 from stm_ros.tracking.sizing import columns_for
 from stm_ros.tracking.sizing import expected_positions
 from stm_ros.tracking.sizing import planned_layout
@@ -126,6 +127,12 @@ class Tracker:
     def targets(self) -> dict[int, str]:
         """Labels by target id."""
         return dict(sorted(self.labels.items()))
+
+    def reconfigure(self, config: TrackerConfig) -> None:
+        """Take over what may change live, see TrackerConfig; the rest stays as it is."""
+        live = {each.field: getattr(config, each.field)
+                for each in settings_of(TrackerConfig) if each.live}
+        self.config = replace(self.config, **live)
 
     @torch.inference_mode()
     def add_reference(self, image: np.ndarray, label_map: np.ndarray,

@@ -40,3 +40,27 @@ def start_node(tmp_path):
     yield start
     for node in started:
         node.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope='module')
+def shared_client():
+    """A client for all tests of a module, in its own context."""
+    rclpy.init()
+    node = Client()
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+@pytest.fixture(scope='module')
+def start_shared_node(tmp_path_factory):
+    """Start nodes that are stopped when the module's tests have ended."""
+    started = []
+
+    def start(*parameters: str, **options) -> NodeProcess:
+        node = NodeProcess(tmp_path_factory.mktemp('node'), *parameters, **options)
+        started.append(node)
+        return node
+    yield start
+    for node in started:
+        node.stop(signal.SIGKILL)

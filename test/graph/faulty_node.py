@@ -28,7 +28,7 @@ class FaultyNetwork(STMLite):
     def encode_query(self, image: Tensor) -> Query:
         """Encode a frame, unless it is too large or black."""
         if float(image.float().max()) == 0:
-            raise RuntimeError('injected: black')
+            raise LookupError('injected: black')
         if min(image.shape[2:]) > LARGEST:
             raise torch.OutOfMemoryError(f'injected: {tuple(image.shape)} is too large')
         return super().encode_query(image)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 # lets whole images through shared memory; by default they are cut up, and often lost
-_TRANSPORT_PROFILE = Path(__file__).parents[1] / 'fast_dds_large_images.xml'
+_TRANSPORT_PROFILE = Path(__file__).parents[2] / 'node' / 'fast_dds_large_images.xml'
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 _DOMAINS = 101
 _STOP_SECONDS = 15.0

@@ -13,12 +13,12 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from stm_ros.apps.demo.client import NODE
+from stm_ros.apps.demo.client import DemoError
+from stm_ros.apps.demo.client import GraphMember
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.conversion import time_message
-from stm_ros.node.demo.client import NODE
-from stm_ros.node.demo.client import DemoError
-from stm_ros.node.demo.client import GraphMember
 from stm_ros.srv import SetReference
 
 _SERVICE_SECONDS = 60.0

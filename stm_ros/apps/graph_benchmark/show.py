@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stm_ros.apps.demo.client import DemoError
+from stm_ros.apps.demo.process import NodeProcess
+from stm_ros.apps.graph_benchmark.probe import GraphProbe
 from stm_ros.benchmark.frames import benchmark_clip
 from stm_ros.benchmark.machine import describe_machine
 from stm_ros.benchmark.report import machine_text
@@ -17,9 +20,6 @@ from stm_ros.benchmark.settings import Settings
 from stm_ros.benchmark.subjects import tracker_config
 from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.node.benchmark.probe import GraphProbe
-from stm_ros.node.demo.client import DemoError
-from stm_ros.node.demo.process import NodeProcess
 from stm_ros.vision.errors import InputError
 
 _START_SECONDS = 90.0

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stm_ros.node.demo.client import Answer
-from stm_ros.node.demo.client import DemoClient
+from stm_ros.apps.demo.client import Answer
+from stm_ros.apps.demo.client import DemoClient
 from stm_ros.replay.demo_clips import DemoClip
 from stm_ros.replay.writers import ResultFolder
 from stm_ros.tracking import TargetState

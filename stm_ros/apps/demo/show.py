@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stm_ros.node.demo.client import DemoClient
-from stm_ros.node.demo.client import DemoError
-from stm_ros.node.demo.process import NodeProcess
-from stm_ros.node.demo.session import Report
-from stm_ros.node.demo.session import run_session
+from stm_ros.apps.demo.client import DemoClient
+from stm_ros.apps.demo.client import DemoError
+from stm_ros.apps.demo.process import NodeProcess
+from stm_ros.apps.demo.session import Report
+from stm_ros.apps.demo.session import run_session
 from stm_ros.replay.demo_clips import DemoClip
 
 _START_SECONDS = 90.0
