@@ -60,8 +60,10 @@ def main() -> int:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    finally:
-        rclpy.try_shutdown()
+    except RuntimeError:
+        # SIGINT may come while rclpy waits, which then says so in this way
+        if rclpy.ok():
+            raise
     return 0
 
 

@@ -42,8 +42,10 @@ def main() -> None:
         rclpy.spin(MultiCamera())
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    finally:
-        rclpy.try_shutdown()
+    except RuntimeError:
+        # SIGINT may come while rclpy waits, which then says so in this way
+        if rclpy.ok():
+            raise
 
 
 if __name__ == '__main__':

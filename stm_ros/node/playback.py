@@ -3,6 +3,7 @@
 """Recordings onto a live graph: images at the pace they were recorded, and /clock."""
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -107,5 +108,7 @@ def play(sources: dict[str, FrameSource], speed: float, limit: int | None = None
     except (KeyboardInterrupt, ExternalShutdownException):
         return PlaybackSummary({}, 0.0)
     finally:
-        playback.node.destroy_node()
-        rclpy.try_shutdown()
+        # SIGINT may have shut ROS down in the same moment, which rclpy takes for an error
+        with suppress(RuntimeError):
+            playback.node.destroy_node()
+            rclpy.try_shutdown()
