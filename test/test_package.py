@@ -107,7 +107,7 @@ def test_versions_agree() -> None:
 
 def test_package_xml_declares_every_ros_package_that_is_imported() -> None:
     imported = set().union(*map(imported_packages, MODULES))
-    imported |= imported_packages(ROOT / 'launch' / 'stm.launch.py')
+    imported |= set().union(*map(imported_packages, (ROOT / 'launch').glob('*.launch.py')))
     assert 'launch' in imported
     assert (imported & ROS_PACKAGES) <= package_dependencies()
 

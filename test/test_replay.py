@@ -337,3 +337,13 @@ def test_array_source_and_its_stamps():
     frames = list(ArraySource('x', IMAGES, 50))
     assert [frame.stamp_ns for frame in frames] == [2 * 10**7 * n for n in (1, 2, 3, 4)]
     assert frames[1].image is IMAGES[1]
+
+
+@pytest.mark.parametrize('source, words', [
+    ('clip.mcap', 'clip.mcap is a bag, and rosbags'), ('frames', 'writes the result bag')])
+def test_without_rosbags_a_sentence_says_what_to_install(monkeypatch, capsys, source, words):
+    from stm_ros.cli import replay as command
+    monkeypatch.setattr(command, 'find_spec', lambda name: None)
+    assert main(['replay', source, '--box', '1,1,5,5', '--out', 'nowhere']) == 2
+    said = capsys.readouterr().err
+    assert words in said and "pip install 'stm_ros[replay]'" in said

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`stm demo`: show a target to the real node over ROS 2, follow it, and judge the answers."""
 import argparse
+import os
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     clips = [(folder, lambda: video)]
     if not arguments.no_clip:
         clips.append((folder / 'clip', composed_clip))
-    parameters = {'device': arguments.device}
+    # the demo has the machine to itself: frames are sent one after another
+    parameters = {'device': arguments.device, 'threads': str(os.cpu_count() or 1)}
     if arguments.weights is not None:
         parameters['weights'] = str(Path(arguments.weights).resolve())
     # only these need ROS, and the environment must be complete before its first use

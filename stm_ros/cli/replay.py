@@ -4,6 +4,7 @@
 import argparse
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ from stm_ros.tracking import TrackerConfig
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.prompts import parse_box
+
+_BAG_SUFFIXES = ('.mcap', '.db3')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.max_frames is not None and arguments.max_frames < 1:
         raise InputError(f'--max-frames {arguments.max_frames} is less than one')
     check_more(arguments)
+    _check_rosbags(arguments)
     if arguments.publish:
         return publish(arguments)
     box = None if arguments.box is None else parse_box(arguments.box)
@@ -91,6 +95,18 @@ def run(arguments: argparse.Namespace) -> int:
         limit=arguments.max_frames, on_frame=_show_progress)
     _report(summary, time.monotonic() - started, Path(arguments.out), tracker)
     return against_baseline(arguments)
+
+
+def _check_rosbags(arguments: argparse.Namespace) -> None:
+    if find_spec('rosbags') is not None:
+        return
+    path = Path(arguments.source)
+    if path.suffix in _BAG_SUFFIXES or (path / 'metadata.yaml').exists():
+        raise InputError(f"{path} is a bag, and rosbags, which reads it, is not installed: "
+                         "pip install 'stm_ros[replay]'")
+    if arguments.storage != 'none':
+        raise InputError('rosbags, which writes the result bag, is not installed: '
+                         "pip install 'stm_ros[replay]', or --storage none for no bag")
 
 
 def _show_progress(index: int) -> None:

@@ -113,7 +113,7 @@ def detections_3d_message(header: Header, placed: Sequence[PlacedTarget]) -> Any
         detection = Detection3D(header=header, id=str(item.target.id))
         detection.bbox.center, detection.bbox.size = _pose(item.box), _size(item.box)
         hypothesis = ObjectHypothesisWithPose()
-        hypothesis.hypothesis.class_id = item.target.label or str(item.target.id)
+        hypothesis.hypothesis.class_id = item.target.label or f'target {item.target.id}'
         hypothesis.hypothesis.score = item.target.confidence
         hypothesis.pose.pose = _pose(item.box)
         detection.results.append(hypothesis)

@@ -33,7 +33,7 @@ class LabelInfoPublisher:
 
     def update(self, header: Header, targets: Sequence[TargetResult]) -> None:
         """Publish where the targets are not those that were published last."""
-        labels = {target.id: target.label or str(target.id) for target in targets}
+        labels = {target.id: target.label or f'target {target.id}' for target in targets}
         if labels == self._said or not self._publisher.is_activated:
             return
         from vision_msgs.msg import LabelInfo

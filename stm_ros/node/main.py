@@ -3,6 +3,7 @@
 """Entry point of the `stm_tracker` executable."""
 import gc
 import os
+import signal
 import sys
 
 import rclpy
@@ -46,12 +47,21 @@ def main(arguments: list[str] | None = None) -> int:
         if rclpy.ok():
             raise
     finally:
+        # Ctrl-C under ros2 launch comes twice: from the terminal and from launch
+        _ignore_signals()
         executor.shutdown(timeout_sec=1.0)
         node.destroy_node()
         rclpy.try_shutdown()
+        # rclpy gives back the handlers that were there before it
+        _ignore_signals()
     # at exit the interpreter would search torch's modules for garbage for a second or two
     gc.freeze()
     return status
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == '__main__':

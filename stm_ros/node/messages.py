@@ -111,7 +111,7 @@ def detections_message(header: Header, targets: Sequence[TargetResult]):  # type
         detection.bbox.size_x = target.box.width
         detection.bbox.size_y = target.box.height
         hypothesis = ObjectHypothesisWithPose()
-        hypothesis.hypothesis.class_id = target.label or str(target.id)
+        hypothesis.hypothesis.class_id = target.label or f'target {target.id}'
         hypothesis.hypothesis.score = target.confidence
         detection.results.append(hypothesis)
         message.detections.append(detection)

@@ -37,6 +37,18 @@ _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIAB
 _TILE = 160
 
 
+def output_kinds() -> dict[str, type]:
+    """The types of a stream's outputs by name, detections where vision_msgs is installed."""
+    kinds: dict[str, type] = {
+        'mask': Image, 'targets': TargetArray, 'memory': MemoryReadout, 'attention': Image,
+        'features': FeatureMap, 'context': TargetContext, 'overlay': Image,
+        'overlay/compressed': CompressedImage}
+    if vision_messages_installed():
+        from vision_msgs.msg import Detection2DArray
+        kinds['detections'] = Detection2DArray
+    return kinds
+
+
 class StreamPublishers:
     """Publishers of one stream under `~/` or `~/<stream>/`."""
 
@@ -46,13 +58,7 @@ class StreamPublishers:
         :param prefix: of the topics, such as '~/' or '~/wrist/'.
         """
         self._node = node
-        kinds: dict[str, type] = {
-            'mask': Image, 'targets': TargetArray, 'memory': MemoryReadout, 'attention': Image,
-            'features': FeatureMap, 'context': TargetContext, 'overlay': Image,
-            'overlay/compressed': CompressedImage}
-        if vision_messages_installed():
-            from vision_msgs.msg import Detection2DArray
-            kinds['detections'] = Detection2DArray
+        kinds = output_kinds()
         self._labels = (LabelInfoPublisher(node, prefix) if vision_messages_installed()
                         else None)
         self._publishers: dict[str, Any] = {

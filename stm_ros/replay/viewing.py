@@ -63,7 +63,7 @@ def detections_of(types: Typestore, header: Any, result: Result) -> Any:
         box = target.box
         center = named('Pose2D', theta=0.0, position=named(
             'Point2D', x=box.x_min + box.width / 2, y=box.y_min + box.height / 2))
-        hypothesis = named('ObjectHypothesis', class_id=target.label or str(target.id),
+        hypothesis = named('ObjectHypothesis', class_id=target.label or f'target {target.id}',
                            score=target.confidence)
         found.append(named(
             'Detection2D', header=header, id=str(target.id),

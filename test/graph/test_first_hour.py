@@ -4,6 +4,8 @@
 import os
 import re
 import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,10 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
+from stm_ros.node.security import interfaces
+from stm_ros.node.security import policy
+
+ROOT = Path(__file__).resolve().parents[2]
 SECOND = 10 ** 9
 
 
@@ -73,6 +79,27 @@ def test_at_start_it_says_what_it_reads_and_which_names_are_wrong(node):
     assert 'no parameter memory.max_frame (did you mean memory.max_frames?)' in node.log
     assert 'there is no parameter zoom;' in node.log
     assert 'qos_overrides./imagee.subscription.reliability' in node.log
+
+
+def test_the_security_policy_names_every_topic_and_service_and_no_other(node, client):
+    whole = ElementTree.parse(ROOT / 'config' / 'stm_tracker.policy.xml').getroot()
+    names = {access: {each.text for each in group}
+             for group in whole.iter() for access in group.attrib
+             if access in ('publish', 'subscribe', 'reply')}
+    client.wait_until(lambda: client.get_subscriber_names_and_types_by_node('stm_tracker', '/'),
+                      'the subscriptions')
+    used = {
+        'publish': client.get_publisher_names_and_types_by_node('stm_tracker', '/'),
+        'subscribe': client.get_subscriber_names_and_types_by_node('stm_tracker', '/'),
+        'reply': client.get_service_names_and_types_by_node('stm_tracker', '/')}
+    optional = {'publish': {'/stm_tracker/detections', '/stm_tracker/label_info'}, 'reply': set(),
+                'subscribe': {'/clock', '/parameter_events'}}
+    for access, found in used.items():
+        live = {name for name, _ in found}
+        assert live <= names[access], access
+        assert names[access] - live <= optional[access], access
+    assert policy('/stm_tracker', interfaces('/stm_tracker', ['camera'], ['/image'])) == (
+        ROOT / 'config' / 'stm_tracker.policy.xml').read_text()
 
 
 def test_without_images_it_says_which_topics_there_are_and_why_none_comes(node, client):
