@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / 'stm_ros').rglob('*.py'))
 DEFINITIONS = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')])
 ROS_PACKAGES = {
-    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'launch',
-    'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs', 'std_msgs',
-    'vision_msgs',
+    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
+    'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
+    'sensor_msgs', 'std_msgs', 'tf2_msgs', 'vision_msgs',
 }
 # What package.xml calls the modules that pip knows by another name.
 ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'PIL': 'python3-pil',
@@ -126,7 +126,7 @@ def test_cmake_declares_what_the_definitions_use() -> None:
     used = {match for file in DEFINITIONS
             for match in re.findall(r'^(\w+)/\w+', file.read_text(), re.MULTILINE)}
     cmake = (ROOT / 'CMakeLists.txt').read_text()
-    assert used == {'builtin_interfaces', 'sensor_msgs', 'std_msgs'}
+    assert used == {'builtin_interfaces', 'geometry_msgs', 'sensor_msgs', 'std_msgs'}
     for package in used:
         assert f'find_package({package} REQUIRED)' in cmake
         assert package in package_dependencies()

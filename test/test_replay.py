@@ -23,6 +23,7 @@ from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.sources import ImageSource
 from stm_ros.replay.sources import VideoSource
 from stm_ros.replay.sources import open_source
+from stm_ros.replay.viewing import result_types
 from stm_ros.replay.writers import PredictionsWriter
 from stm_ros.replay.writers import VideoWriter
 from stm_ros.vision.boxes import Box
@@ -282,12 +283,13 @@ def test_replay_finds_the_disc(replayed):
 
 def test_result_bag_says_the_same_under_the_source_s_stamps(replayed):
     predictions = json.loads((replayed / 'first' / 'predictions.json').read_text())['frames']
-    types = message_types()
+    types = result_types()
     with Reader(replayed / 'first' / 'bag') as reader:
         received = [(connection.topic, time, types.deserialize_cdr(data, connection.msgtype))
                     for connection, time, data in reader.messages(reader.connections)]
     assert {topic for topic, _, _ in received} == {
-        f'/stm_tracker/{name}' for name in ('mask', 'targets', 'memory')}
+        f'/stm_tracker/{name}' for name in ('mask', 'targets', 'memory', 'detections',
+                                            'overlay/compressed')}
     for topic in ('mask', 'targets', 'memory'):
         messages = [(time, m) for name, time, m in received if name == f'/stm_tracker/{topic}']
         assert [time for time, _ in messages] == [stamp + 5_000_000 for stamp in STAMPS]

@@ -14,7 +14,8 @@ PROGRAM_ERROR = 70
 
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
-    'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
+    'reliability': 'reliability', 'context': 'context', 'train': 'train',
+    'calibrate': 'calibrate', 'bench': 'bench',
     'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
     'console': 'console'}
 _SUMMARIES = {
@@ -24,6 +25,7 @@ _SUMMARIES = {
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
+    'context': 'measure whether a target seen badly is explained by clean views from memory',
     'train': 'train stm_lite',
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',

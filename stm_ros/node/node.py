@@ -25,6 +25,8 @@ from stm_ros.inference.allocation import give_back_freed_memory
 from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.depth import Answer
+from stm_ros.node.depth import DepthOutputs
 from stm_ros.node.diagnostics import INACTIVE
 from stm_ros.node.diagnostics import StreamReport
 from stm_ros.node.diagnostics import diagnostics_message
@@ -68,6 +70,7 @@ NODE_NAME = 'stm_tracker'
 _WARN_SECONDS, _WATCH_SECONDS = 5.0, 1.0
 # a camera of 30 Hz and max_rate 10 would give 7.5 without
 _RATE_TOLERANCE = 0.9
+_READ_ONLY = ('segment', 'describe', 'save_memory')
 
 
 class StmTracker(SteadyLifecycleNode):
@@ -90,6 +93,7 @@ class StmTracker(SteadyLifecycleNode):
         self._keeper: MemoryKeeper | None = None
         self._status: TrackerStatus | None = None
         self._worker: Worker[ReceivedFrame] = Worker(self._process, self._report_failure)
+        self._depth = DepthOutputs(self, self._worker.submit)
         self._streams: dict[str, CameraStream] = {}
         self._outputs: dict[str, StreamPublishers] = {}
         self._watches: dict[str, StreamWatch] = {}
@@ -165,6 +169,7 @@ class StmTracker(SteadyLifecycleNode):
             for name in settings.streams:
                 prefix = '~/' if len(settings.streams) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
+            self._depth.configure(lambda: self.settings)
             publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
             timer = self.create_timer(settings.diagnostics_period, self._publish_diagnostics,
                                       self._watch_group, self._steady)
@@ -214,6 +219,7 @@ class StmTracker(SteadyLifecycleNode):
                 self._image_group, partial(self._receive, name), stream.count_lost)
             intake.open()
             self._watches[name] = StreamWatch(self, intake, stream)
+        self._depth.activate(self._image_group)
         read = ', '.join(watch.intake.description for watch in self._watches.values())
         self.get_logger().info(f'active; reads {read}')
         for name in unknown_overrides(self):
@@ -231,6 +237,7 @@ class StmTracker(SteadyLifecycleNode):
     def _stop_listening(self) -> None:
         while self._watches:
             self._watches.popitem()[1].intake.close()
+        self._depth.deactivate()
         self._worker.pause()
         for stream in self._streams.values():
             # after a break they would pass for the newest
@@ -242,6 +249,7 @@ class StmTracker(SteadyLifecycleNode):
         for outputs in self._outputs.values():
             outputs.destroy()
         self._outputs = {}
+        self._depth.release()
         if self._diagnostics is not None:
             publisher, timer = self._diagnostics
             self.destroy_timer(timer)
@@ -296,6 +304,8 @@ class StmTracker(SteadyLifecycleNode):
         try:
             outputs.publish(header, image, result, settings.context_period,
                             settings.context_evidence)
+            self._depth.answered(name, Answer(header, image, result.label_map, result.targets,
+                                              tracker.config.input_size))
         except torch.OutOfMemoryError as error:
             failure = error.with_traceback(None)
         if failure is not None:
@@ -387,7 +397,8 @@ class StmTracker(SteadyLifecycleNode):
         on_demand = 'on demand' if self.settings.mode == 'on_demand' else ''
         resting = 'paused' if self._is_paused else on_demand
         return StreamReport(stream.name, stream.figures(), resting, watch.intake.description,
-                            watch.missing, watch.slow, remedy_for_losses())
+                            watch.missing, watch.slow, remedy_for_losses(),
+                            self._depth.figures(stream.name))
 
     def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse new values, all together; accepted ones hold from the next frame."""

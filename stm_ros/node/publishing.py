@@ -19,6 +19,7 @@ from stm_ros.msg import TargetArray
 from stm_ros.msg import TargetContext
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import jpeg_message
+from stm_ros.node.label_info import LabelInfoPublisher
 from stm_ros.node.messages import context_message
 from stm_ros.node.messages import detections_message
 from stm_ros.node.messages import features_message
@@ -58,6 +59,8 @@ class StreamPublishers:
         """
         self._node = node
         kinds = output_kinds()
+        self._labels = (LabelInfoPublisher(node, prefix) if vision_messages_installed()
+                        else None)
         self._publishers: dict[str, Any] = {
             name: node.create_lifecycle_publisher(
                 kind, f'{prefix}{name}', DEPTH,
@@ -70,6 +73,9 @@ class StreamPublishers:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
+        if self._labels is not None:
+            self._labels.destroy()
+            self._labels = None
 
     def wanted(self, name: str) -> bool:
         """Whether anybody subscribes to an output."""
@@ -88,6 +94,8 @@ class StreamPublishers:
             self._send('mask', image_message(header, result.label_map, 'mono8'))
         if self.wanted('targets'):
             self._send('targets', targets_message(header, result))
+        if self._labels is not None:
+            self._labels.update(header, result.targets)
         if self.wanted('detections'):
             self._send('detections', detections_message(header, result.targets))
         if self.wanted('memory'):

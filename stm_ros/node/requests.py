@@ -14,6 +14,7 @@ from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import mask_of
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.describe import describe
 from stm_ros.node.messages import features_message
 from stm_ros.node.messages import memory_message
 from stm_ros.node.messages import targets_message
@@ -124,6 +125,13 @@ class Requests:
         response.success = True
         response.message = f'found {found} of {len(result.targets)} targets'
         return response
+
+    def describe(self, request: Any, response: Any) -> Any:
+        """Say what a language model needs to know of targets in one image, memory untouched."""
+        stream = self._stream(request.stream)
+        seen = self._reference_image(request.image, request.stamp, stream)
+        return describe(self.tracker, request, response, image=seen.pixels, header=seen.header,
+                        stream=stream)
 
     def save_memory(self, request: Any, response: Any) -> Any:
         """Write memory to a file, or references to a folder, in the snapshot folder."""

@@ -23,6 +23,8 @@ _LIFECYCLE = ('change_state', 'get_state', 'get_available_states', 'get_availabl
 #: what every node offers
 _PARAMETERS = ('describe_parameters', 'get_parameter_types', 'get_parameters', 'list_parameters',
                'set_parameters', 'set_parameters_atomically')
+#: with depth.enabled, where vision_msgs is installed
+_DEPTH = ('target_cloud', 'target_geometry', 'detections_3d')
 _OWN = ('pause', *SERVICES, *_LIFECYCLE, *_PARAMETERS, 'get_type_description')
 
 
@@ -35,20 +37,25 @@ class Interfaces:
     services: tuple[str, ...]
 
 
-def interfaces(node: str, streams: Sequence[str], images: Sequence[str]) -> Interfaces:
+def interfaces(node: str, streams: Sequence[str], images: Sequence[str],
+               with_depth: bool = False) -> Interfaces:
     """
     What the node uses.
 
     :param node: its full name. :param images: the topics of `streams`, compressed ones with their
-        whole name.
+        whole name. :param with_depth: also what `depth.enabled` and `depth.tf` need.
     """
     prefixes = [''] if len(streams) == 1 else [f'{stream}/' for stream in streams]
-    # detections are granted also where vision_msgs is not installed here
-    names = sorted({*output_kinds(), 'detections'})
+    # these are granted also where vision_msgs is not installed here
+    names = sorted({*output_kinds(), 'detections', 'label_info', *(_DEPTH if with_depth else ())})
     outputs = [f'{node}/{prefix}{name}' for prefix in prefixes for name in names]
+    namespace = node.rpartition('/')[0]
+    depth = [f'{namespace}/{prefix}{name}' for prefix in prefixes
+             for name in ('depth', 'camera_info')] if with_depth else []
     return Interfaces(
-        (*outputs, f'{node}/transition_event', '/diagnostics', '/parameter_events', '/rosout'),
-        (*images, '/clock', '/parameter_events'), tuple(f'{node}/{name}' for name in _OWN))
+        (*outputs, f'{node}/transition_event', '/diagnostics', '/parameter_events', '/rosout',
+         *(['/tf'] if with_depth else [])),
+        (*images, *depth, '/clock', '/parameter_events'), tuple(f'{node}/{name}' for name in _OWN))
 
 
 def policy(node: str, granted: Interfaces) -> str:
@@ -81,11 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--streams', nargs='+', default=['camera'], help='(%(default)s)')
     parser.add_argument('--image', nargs='+', default=['/image'],
                         help='the topics of the streams, in this order (%(default)s)')
+    parser.add_argument('--depth', action='store_true', help='also what depth.enabled needs; where '
+                        'depth and camera_info are remapped, put their topics in')
     parsed = parser.parse_args(arguments)
     if len(parsed.image) != len(parsed.streams):
         parser.error(f'{len(parsed.image)} topics and {len(parsed.streams)} streams; as many of '
                      'each are accepted')
-    print(policy(parsed.node, interfaces(parsed.node, parsed.streams, parsed.image)), end='')
+    print(policy(parsed.node, interfaces(parsed.node, parsed.streams, parsed.image,
+                                         parsed.depth)), end='')
     return 0
 
 

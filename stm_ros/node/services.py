@@ -23,10 +23,8 @@ from stm_ros.vision.errors import InputError
 SERVICES = {
     'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
     'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
-    'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory,
+    'describe': srv.Describe, 'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory,
     'list_memory': srv.ListMemory, 'reset': srv.Reset}
-#: of these, what leaves memory as it was
-READ_ONLY = ('segment', 'save_memory', 'list_memory')
 REPLY_SECONDS = 30.0
 # with the default depth of 10, the eleventh request that waits replaces the first without a word
 QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELIABLE)

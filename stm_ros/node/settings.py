@@ -78,6 +78,26 @@ class NodeSettings:
     context_evidence: int = setting(
         3, group='context', name='evidence', low=0, high=16, live=True,
         meaning='evidence crops in a ~/context message')
+    depth_enabled: bool = setting(
+        False, group='depth', name='enabled',
+        meaning='whether targets are also placed in space, by aligned depth images on `depth` and '
+                'intrinsics on `camera_info`')
+    depth_tolerance: float = setting(
+        0.02, group='depth', name='tolerance', low=0.0, high=10.0, unit='s', live=True,
+        meaning='how far the stamps of image and depth image may be apart')
+    depth_rectified: bool = setting(
+        False, group='depth', name='rectified', live=True,
+        meaning='whether the image is rectified, so that P of the CameraInfo holds its '
+                'intrinsics, not K and D')
+    depth_margin: int = setting(
+        -1, group='depth', name='margin', low=-1, high=100, unit='px', live=True,
+        meaning='what masks are cut back by along their edges for depth; -1 for half a cell of '
+                'the grid that masks are decoded on, and one more')
+    depth_max_points: int = setting(
+        50_000, group='depth', name='max_points', low=1, high=10_000_000, live=True,
+        meaning='points in a ~/target_cloud message')
+    depth_tf: bool = setting(
+        False, group='depth', name='tf', meaning='whether a frame a target is published on /tf')
     diagnostics_period: float = setting(
         1.0, low=0.1, high=60.0, unit='s', meaning='time between two /diagnostics messages')
 

@@ -11,6 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
+from stm_ros.replay.bag_options import BagOptions
 from stm_ros.replay.frames import Frame
 from stm_ros.replay.frames import FrameSource
 from stm_ros.replay.writers import ResultFolder
@@ -34,7 +35,8 @@ class ReplaySummary:
 
 
 def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
-           show_reference: Callable[[Frame], None], *, bag_storage: str | None = 'mcap',
+           show_reference: Callable[[Frame], None], *,
+           bag_storage: str | BagOptions | None = 'mcap',
            limit: int | None = None, inputs: Iterable[str | Path] = (),
            on_frame: Callable[[int], None] = lambda index: None,
            watch: Callable[[np.ndarray, Result], bool] = lambda picture, result: True
@@ -46,7 +48,7 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
     report.html also tells the time that frames took.
 
     :param show_reference: given the first frame before it is tracked; adds the references.
-    :param bag_storage: 'mcap', 'sqlite3', or None for no result bag.
+    :param bag_storage: 'mcap', 'sqlite3', BagOptions, or None for no result bag.
     :param limit: the most frames to track.
     :param inputs: files and folders that are read, which must stay as they are.
     :param on_frame: told the index of each frame answered.

@@ -93,7 +93,7 @@ def test_the_security_policy_names_every_topic_and_service_and_no_other(node, cl
         'publish': client.get_publisher_names_and_types_by_node('stm_tracker', '/'),
         'subscribe': client.get_subscriber_names_and_types_by_node('stm_tracker', '/'),
         'reply': client.get_service_names_and_types_by_node('stm_tracker', '/')}
-    optional = {'publish': {'/stm_tracker/detections'}, 'reply': set(),
+    optional = {'publish': {'/stm_tracker/detections', '/stm_tracker/label_info'}, 'reply': set(),
                 'subscribe': {'/clock', '/parameter_events'}}
     for access, found in used.items():
         live = {name for name, _ in found}
