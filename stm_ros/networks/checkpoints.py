@@ -11,10 +11,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 
-NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite}
+NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite, 'stcn': STCN}
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
 #: what ships for stm_lite, by the name that stands for a path
 SHIPPED_BY_NAME = {

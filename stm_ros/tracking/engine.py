@@ -51,7 +51,8 @@ class NetworkOutputError(RuntimeError):
 class Sight:
     """What memory says about a query frame, for N targets in the bank's order, on the device.
 
-    logits: (N+1)×H'×W' aggregated, of the padded input. soft_masks: N×H'×W', zero in the padding.
+    logits: (N+1)×H'×W' aggregated, of the padded input. soft_masks: N×H'×W', zero in the
+    padding where the network wants that.
     channels: H×W uint8, the strongest of the N+1 channels in the source image. mass: N×2×S, the
     attention on each slot of the target's pixels, and of all positions alike. confidence: N, not
     calibrated. support: N, share of each mask that the references alone would give as well.
@@ -127,7 +128,8 @@ class Engine:
     def encode(self, image: np.ndarray, geometry: Geometry,
                regions: Sequence[Region | None] = (None,)) -> View:
         """Encode an H×W×3 uint8 RGB image, or of it what is needed for the regions."""
-        planes = prepare_image(image, geometry, self.device, self.dtype)
+        planes = prepare_image(image, geometry, self.device, self.dtype,
+                               self.network.padding_colour)
         stride = self.network.stride
         grid = planes.shape[2] // stride, planes.shape[3] // stride
         window = window_around(regions, grid)
@@ -184,7 +186,9 @@ class Engine:
             search.put(small, finding.logits, 4)
             search.put(alike, finding.alike.to(torch.uint8), 4)
         logits = aggregate(probabilities_of(small, size), network.minimum_channels)
-        soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
+        soft_masks = torch.softmax(logits, dim=0)[1:targets + 1]
+        if network.clears_padding:
+            soft_masks = clear_padding(soft_masks, geometry)
         logits = logits[:targets + 1]
         cells = functional.avg_pool2d(soft_masks[:, None], network.stride)[:, 0]
         mass = [slot_mass(finding.reading.slot_mass, search.cut_own(cells, 1))
