@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SWEEPS = ('memory', 'targets', 'size')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_argument_group('what to measure')
-    what.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'),
+    what.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES,
                       help='network (default %(default)s)')
     what.add_argument('--weights', help='its weights; left out, the shipped ones, or random ones '
                       'for stm, of which only timings mean anything')

@@ -5,10 +5,14 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
 
+from stm_ros.networks.published import NETWORK_NAMES
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('weights', type=Path, help='.safetensors of stm_lite')
+    parser.add_argument('weights', type=Path, help='.safetensors or .pth')
+    parser.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES,
+                        help='the network that they are of (default: %(default)s)')
     parser.add_argument('--root', type=Path, required=True,
                         help='folder laid out like DAVIS; none of it may have been trained on')
     parser.add_argument('--split', default='dev', help='of that folder (default: %(default)s)')
@@ -24,8 +28,6 @@ def run(arguments: Namespace) -> int:
 
     :raises ValueError: where a file or folder cannot be used.
     """
-    from safetensors.torch import save_file
-
     from stm_ros.evaluation.calibrating import RAW_CONFIG
     from stm_ros.evaluation.calibrating import balanced
     from stm_ros.evaluation.calibrating import observe_absences
@@ -36,18 +38,28 @@ def run(arguments: Namespace) -> int:
     from stm_ros.evaluation.experiment import without_calibration
     from stm_ros.evaluation.sequences import Protocol
     from stm_ros.networks.checkpoints import load_network
-    from stm_ros.networks.checkpoints import read_checkpoint
     if arguments.clips < 1:
         raise ValueError(f'--clips {arguments.clips}: 1 or more are needed')
     benchmark = load_benchmark(Protocol.DAVIS_2016, arguments.root, arguments.split)
-    network = without_calibration(load_network('stm_lite', arguments.weights))
+    network = without_calibration(load_network(arguments.model, arguments.weights))
     subject = Subject(network, RAW_CONFIG)
     table = calibration_table(*balanced(
         observe_video(benchmark, subject, arguments.quiet),
         observe_absences(subject, arguments.clips, (240, 320))))
-    state, metadata = read_checkpoint(arguments.weights)
-    metadata['calibration'] = table
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, arguments.out, metadata)
+    write_calibrated(arguments.weights, network.name, table, arguments.out)
     print(f'{table}\nwrote {arguments.out}')
     return 0
+
+
+def write_calibrated(weights: Path, model: str, table: str, out: Path) -> None:
+    """Write a copy of weights as .safetensors that says what its confidence means.
+
+    :param table: see calibration_table.
+    """
+    from safetensors.torch import save_file
+
+    from stm_ros.networks.checkpoints import read_checkpoint
+    state, metadata = read_checkpoint(weights)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, out,
+              {**metadata, 'network': model, 'calibration': table})

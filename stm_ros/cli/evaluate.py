@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     data.add_argument('--every', type=int, default=1, metavar='N', help='use every Nth frame only')
     data.add_argument('--out', required=True, type=Path, help='folder for everything written')
     tracker = parser.add_argument_group('what to measure')
-    tracker.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'))
+    tracker.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES)
     tracker.add_argument('--weights', type=Path, help='checkpoint (default: the shipped weights)')
     tracker.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
     tracker.add_argument('--size', type=int, dest='input_size', help='short side seen, in pixels')

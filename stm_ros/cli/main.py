@@ -19,7 +19,7 @@ _SUMMARIES = {
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
-    'weights': 'check, convert and average checkpoints'}
+    'weights': 'where weights are; fetch, check, convert and average them'}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stm_ros.networks.published import NETWORK_NAMES
+
 if TYPE_CHECKING:
     from stm_ros.tracking import Tracker
 
@@ -18,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('source', type=Path, help='a snapshot, or for import a folder')
     parser.add_argument('out', type=Path, nargs='?',
                         help='export: a new folder; import: the snapshot to write')
-    parser.add_argument('--model', choices=('stm', 'stm_lite'), default='stm_lite',
+    parser.add_argument('--model', choices=NETWORK_NAMES, default='stm_lite',
                         help='the network that made it (default: %(default)s)')
     parser.add_argument('--weights', type=Path, help='its weights (default: those that ship)')
 
