@@ -17,7 +17,7 @@ from rosbags.rosbag2 import Writer
 from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.replay.bags import message_types
-from stm_ros.replay.reference import reference_label_map
+from stm_ros.replay.reference import show_reference
 from stm_ros.replay.result_bag import ResultBagWriter
 from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.sources import ImageSource
@@ -30,6 +30,7 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_mask
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.output_folder import MANIFEST
 
 weights_shipped = pytest.mark.skipif(
     not SHIPPED_WEIGHTS.is_file(), reason=f'no shipped weights at {SHIPPED_WEIGHTS}')
@@ -206,16 +207,18 @@ def test_folders_and_sequences(tmp_path):
 def test_reference_by_mask_or_box(tmp_path):
     image, mask = disc_at(64)
     write_label_map(tmp_path / 'm.png', mask)
-    by_mask = reference_label_map(image, tmp_path / 'm.png', None, 7)
+    by_mask = show_reference(image, None, tmp_path / 'm.png', target_id=7).label_map
     assert np.array_equal(by_mask, np.where(mask > 0, 7, 0))
-    by_box = reference_label_map(image, None, Box(38, 22, 52, 52), 7)
+    by_box = show_reference(
+        image, None, None, Box(38, 22, 52, 52), target_id=7).label_map
     assert set(np.unique(by_box)) == {0, 7} and (by_box == by_mask).mean() > 0.99
-    for arguments, told in (((tmp_path / 'm.png', Box(1, 1, 9, 9)), 'exactly one'),
-                            ((None, None), 'exactly one'), ((tmp_path / 'm.png', None, 0), '0')):
-        with pytest.raises(InputError, match=told):
-            reference_label_map(image, *arguments)
+    for mask, box in ((tmp_path / 'm.png', Box(1, 1, 9, 9)), (None, None)):
+        with pytest.raises(InputError, match='exactly one'):
+            show_reference(image, None, mask, box)
+    with pytest.raises(InputError, match='target id 0'):
+        show_reference(image, None, tmp_path / 'm.png', target_id=0)
     with pytest.raises(InputError, match='128×96.*100×96'):
-        reference_label_map(image[:, :100], tmp_path / 'm.png', None)
+        show_reference(image[:, :100], None, tmp_path / 'm.png')
 
 
 def test_predictions_without_frames_are_json(tmp_path):
@@ -256,7 +259,7 @@ def test_replay_repeats_bit_by_bit(replayed):
     files = sorted(path.relative_to(replayed / 'first')
                    for path in (replayed / 'first').rglob('*') if path.is_file())
     assert {path.parts[0] for path in files} == {
-        'annotated.mp4', 'predictions.json', 'masks', 'bag'}
+        'annotated.mp4', 'predictions.json', 'masks', 'bag', MANIFEST}
     for path in files:
         assert (replayed / 'first' / path).read_bytes() == (replayed / 'again' / path).read_bytes()
 

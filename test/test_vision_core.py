@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.boxes import iou_of_boxes
-from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import check_label_map
-from stm_ros.vision.masks import read_label_map
 from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import geometry_for
 from stm_ros.vision.prepare import prepare_image
@@ -52,25 +50,6 @@ def test_the_iou_of_boxes_is_that_of_their_pixels(one, other):
     expected = (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
     assert iou_of_boxes(Box(*one), Box(*other)) == pytest.approx(expected)
     assert iou_of_boxes(Box(*other), Box(*one)) == iou_of_boxes(Box(*one), Box(*other))
-
-
-def test_binary_masks_name_the_target_and_others_are_ids():
-    binary = np.array([[0, 255], [255, 0]], np.uint8)
-    assert read_label_map(binary, 7).tolist() == [[0, 7], [7, 0]]
-    ids = np.array([[0, 3], [255, 254]], np.uint8)
-    assert read_label_map(ids, 7).tolist() == [[0, 3], [0, 254]]
-    assert read_label_map(np.array([[1, 0]], np.uint8), 7).tolist() == [[1, 0]]
-
-
-@pytest.mark.parametrize('mask, target, words', [
-    (np.zeros((2, 2), np.uint8), 1, 'empty'),
-    (np.full((2, 2), 255, np.uint8), 0, 'target id 0'),
-    (np.full((2, 2), 255, np.uint8), 300, 'target id 300'),
-    (np.zeros((2, 2), np.float32), 1, 'float32'),
-    (np.zeros((2, 2, 3), np.uint8), 1, 'H×W')])
-def test_bad_masks_are_refused(mask, target, words):
-    with pytest.raises(InputError, match=words):
-        read_label_map(mask, target)
 
 
 def test_void_is_background():

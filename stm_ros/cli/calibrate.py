@@ -6,6 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from stm_ros.networks.published import NETWORK_NAMES
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import new_file
+from stm_ros.vision.output_folder import refuse_existing
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Observe, fit, and write the weights with the fit in their metadata.
 
-    :raises ValueError: where a file or folder cannot be used.
+    :raises StmError: where a file or folder cannot be used.
     """
     from stm_ros.evaluation.calibrating import RAW_CONFIG
     from stm_ros.evaluation.calibrating import balanced
@@ -39,7 +42,8 @@ def run(arguments: Namespace) -> int:
     from stm_ros.evaluation.sequences import Protocol
     from stm_ros.networks.checkpoints import load_network
     if arguments.clips < 1:
-        raise ValueError(f'--clips {arguments.clips}: 1 or more are needed')
+        raise InputError(f'--clips {arguments.clips}: 1 or more are needed')
+    refuse_existing(arguments.out)
     benchmark = load_benchmark(Protocol.DAVIS_2016, arguments.root, arguments.split)
     network = without_calibration(load_network(arguments.model, arguments.weights))
     subject = Subject(network, RAW_CONFIG)
@@ -60,6 +64,6 @@ def write_calibrated(weights: Path, model: str, table: str, out: Path) -> None:
 
     from stm_ros.networks.checkpoints import read_checkpoint
     state, metadata = read_checkpoint(weights)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, out,
-              {**metadata, 'network': model, 'calibration': table})
+    with new_file(out) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial,
+                  {**metadata, 'network': model, 'calibration': table})

@@ -3,7 +3,13 @@
 """Entry point of the `stm` command."""
 import argparse
 import sys
+import traceback
 from importlib import import_module
+
+from stm_ros.vision.errors import StmError
+
+USER_ERROR = 2
+PROGRAM_ERROR = 70
 
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
@@ -23,7 +29,11 @@ _SUMMARIES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand; user errors are printed in a line and give exit code 2."""
+    """Run a subcommand and return its exit code.
+
+    What the user can mend is printed in a line and gives 2; a fault of the program is printed
+    with its traceback and gives 70, as sysexits.h has it.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog='stm', description='Follow a target that was shown once, by space-time memory.')
@@ -37,9 +47,24 @@ def main(arguments: list[str] | None = None) -> int:
     command = import_module(f'stm_ros.cli.{_COMMANDS[parsed.command]}')
     try:
         return command.run(parsed)
-    except (ValueError, OSError) as error:
+    except StmError as error:
         print(f'stm: error: {error}', file=sys.stderr)
-        return 2
+        return USER_ERROR
+    except OSError as error:
+        print(f'stm: error: {_sentence(error)}', file=sys.stderr)
+        return USER_ERROR
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        print('stm: this is a fault of stm itself; please report it with the lines above',
+              file=sys.stderr)
+        return PROGRAM_ERROR
+
+
+def _sentence(error: OSError) -> str:
+    """What the system refused, and of which file."""
+    if error.filename is None:
+        return str(error)
+    return f'{error.filename} cannot be read or written: {error.strerror}'
 
 
 if __name__ == '__main__':

@@ -6,7 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stm_ros.cli.file_kinds import FileKind
+from stm_ros.cli.file_kinds import expect_kind
 from stm_ros.networks.published import NETWORK_NAMES
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import refuse_existing
 
 if TYPE_CHECKING:
     from stm_ros.tracking import Tracker
@@ -28,19 +32,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Show, export or import.
 
-    :raises ValueError: where a file cannot be used; the message says which and why.
+    :raises StmError: where a file cannot be used; the message says which and why.
     """
     from stm_ros.tracking.reference_folder import export_references
     from stm_ros.tracking.reference_folder import import_references
     from stm_ros.tracking.reference_folder import read_references
     if arguments.action != 'show' and arguments.out is None:
-        raise ValueError(f'{arguments.action} needs a second path to write to')
+        raise InputError(f'{arguments.action} needs a second path to write to')
     if arguments.action == 'import':
+        expect_kind(arguments.source, FileKind.REFERENCES, '`stm memory export` writes one')
+        refuse_existing(arguments.out)
         tracker = _tracker(arguments, slots=len(read_references(arguments.source)) + 2)
         ids = import_references(tracker, arguments.source)
         tracker.save(arguments.out)
         print(f'wrote {arguments.out} with targets {", ".join(map(str, ids))}')
         return 0
+    expect_kind(arguments.source, FileKind.MEMORY, "the node's ~/save_memory writes one")
     tracker = _tracker(arguments, slots=_slots_of(arguments.source))
     tracker.load(arguments.source)
     if arguments.action == 'export':

@@ -10,14 +10,18 @@ import torch
 
 from stm_ros.replay.offline import ReplaySummary
 from stm_ros.replay.offline import replay
-from stm_ros.replay.reference import reference_label_map
+from stm_ros.replay.reference import show_reference
 from stm_ros.replay.sources import DEFAULT_RATE
 from stm_ros.replay.sources import Frame
+from stm_ros.replay.sources import FrameSource
+from stm_ros.replay.sources import ImageSource
 from stm_ros.replay.sources import open_source
 from stm_ros.replay.writers import BAG_STORAGES
+from stm_ros.replay.writers import result_output
 from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
+from stm_ros.vision.masks import one_label
 from stm_ros.vision.prompts import parse_box
 
 
@@ -33,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        'or target ids')
     shown.add_argument('--box', metavar='X,Y,W,H', help='box around the target in that picture; '
                        'GrabCut turns it into a mask')
-    parser.add_argument('--target-id', type=int, default=1, help='id of a target shown by a '
-                        'binary mask or a box, 1..254 (default 1)')
-    parser.add_argument('--label', help='name of that target')
+    parser.add_argument('--target-id', type=int, help='id of the one target that is shown, 1..254 '
+                        '(default 1; a mask of ids names its targets itself)')
+    parser.add_argument('--label', help='name of the one target that is shown')
     parser.add_argument('--out', required=True, help='folder for annotated.mp4, masks/, '
                         'predictions.json and bag/')
     parser.add_argument('--storage', choices=(*BAG_STORAGES, 'none'), default='mcap',
@@ -53,27 +57,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.max_frames is not None and arguments.max_frames < 1:
         raise InputError(f'--max-frames {arguments.max_frames} is less than one')
     box = None if arguments.box is None else parse_box(arguments.box)
+    storage = None if arguments.storage == 'none' else arguments.storage
+    inputs = [each for each in (arguments.source, arguments.reference_mask,
+                                arguments.reference_image, arguments.weights) if each is not None]
+    # before any work: what is in the way is not found out after an hour
+    result_output(arguments.out, storage, inputs)
     source = open_source(arguments.source, arguments.topic, arguments.rate)
     # the same input must give the same bytes; warn where a device cannot promise that
     torch.use_deterministic_algorithms(True, warn_only=True)
     tracker = Tracker.from_pretrained(arguments.model, arguments.weights, arguments.device)
 
-    def show_reference(first: Frame) -> None:
+    def show_first(first: Frame) -> None:
         image = (first.image if arguments.reference_image is None
                  else read_image(arguments.reference_image))
-        label_map = reference_label_map(image, arguments.reference_mask, box, arguments.target_id)
-        labels = {} if arguments.label is None else {arguments.target_id: arguments.label}
+        picture = arguments.reference_image or _file_of_first(source)
+        shown = show_reference(image, picture, arguments.reference_mask, box,
+                               target_id=arguments.target_id)
+        print(f'mask: {shown.meaning}')
         # a picture of another occasion says nothing about where the target is now
-        tracker.add_reference(image, label_map, labels, stamp_ns=first.stamp_ns,
+        tracker.add_reference(image, shown.label_map, one_label(arguments.label, shown),
+                              stamp_ns=first.stamp_ns,
                               place_hint=arguments.reference_image is None)
 
     started = time.monotonic()
     summary = replay(
-        source, tracker, arguments.out, show_reference,
-        bag_storage=None if arguments.storage == 'none' else arguments.storage,
-        limit=arguments.max_frames, on_frame=_show_progress)
+        source, tracker, arguments.out, show_first,
+        bag_storage=storage, limit=arguments.max_frames, inputs=inputs, on_frame=_show_progress)
     _report(summary, time.monotonic() - started, Path(arguments.out), tracker)
     return 0
+
+
+def _file_of_first(source: FrameSource) -> Path | None:
+    return source.paths[0] if isinstance(source, ImageSource) else None
 
 
 def _show_progress(index: int) -> None:

@@ -16,19 +16,21 @@ from typing import Any
 import cv2
 import numpy as np
 
+from stm_ros.cli.devices import check_device
 from stm_ros.networks.checkpoints import OFFICIAL_WEIGHTS_HELP
 from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import CheckpointError
 from stm_ros.networks.published import NETWORK_NAMES
-from stm_ros.replay.reference import reference_label_map
+from stm_ros.replay.reference import show_reference
 from stm_ros.replay.writers import target_entry
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetResult
 from stm_ros.tracking import Tracker
-from stm_ros.vision.errors import InputError
+from stm_ros.vision.errors import StmError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.overlay import contact_sheet
 from stm_ros.vision.overlay import draw_overlay
 from stm_ros.vision.overlay import heat_map
@@ -37,6 +39,8 @@ from stm_ros.vision.prepare import geometry_for
 _LABEL = 'Space-time visual memory'
 _OUTPUT = 'Memory readout, attention map, confidence score'
 _PANEL_WIDTH = 480
+_VISUALIZATION = 'visualization.png'
+_ARRAYS = ('retrieved_feature_map', 'visual_attention_weights')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,61 +72,89 @@ class _Weights:
     note: str | None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where the answer's files are written, and where they will lie."""
+
+    written: Path
+    final: Path
+
+    def told(self, name: str) -> str:
+        """The path of a file as the answer tells it."""
+        return (self.final / name).as_posix()
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Write the JSON, whose status is "ok" or "error", and return 0 or 2."""
     output = Path(arguments.output)
+    inputs = [each for each in (arguments.ref_img, arguments.ref_mask, arguments.query_img,
+                                arguments.weights) if each is not None]
     try:
-        answer = _answer(arguments, output)
-    except (ValueError, RuntimeError, OSError) as error:
+        answer = _answer(arguments, output, inputs)
+    except (StmError, OSError) as error:
         print(f'stm: error: {error}', file=sys.stderr)
-        failure = {'tool': 'stm', 'status': 'error', 'message': str(error), 'results': []}
-        try:
-            _write_json(output, failure)
-        except OSError as unwritable:
-            print(f'stm: error: {output} cannot be written: {unwritable}', file=sys.stderr)
+        _write_failure(output, inputs, str(error))
         return 2
-    _write_json(output, answer)
+    except Exception as error:
+        _write_failure(output, inputs, repr(error))
+        raise
     for line in _summary(answer, output):
         print(line)
     return 0
 
 
-def _answer(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
-    asked = arguments.target_object_id
+def _write_failure(output: Path, inputs: list[str], message: str) -> None:
+    failure = {'tool': 'stm', 'status': 'error', 'message': message, 'results': []}
+    try:
+        with OutputFolder(output.parent, [output.name], inputs, shared=True) as folder:
+            _write_json(folder.staging / output.name, failure)
+    except (OSError, StmError) as unwritable:
+        if str(unwritable) != message:
+            print(f'stm: error: {output} cannot be written: {unwritable}', file=sys.stderr)
+
+
+def _answer(arguments: argparse.Namespace, output: Path, inputs: list[str]) -> dict[str, Any]:
+    """Compute and write everything; what the JSON holds."""
+    names = [output.name, _raw_name(output), _VISUALIZATION,
+             *(f'{name}.npz' for name in _ARRAYS)]
+    OutputFolder(output.parent, names, inputs, shared=True)
+    check_device(arguments.device)
     reference = read_image(arguments.ref_img)
     query = read_image(arguments.query_img)
-    label_map = reference_label_map(
-        reference, arguments.ref_mask, None, 1 if asked is None else asked)
-    _check_asked(asked, label_map)
+    shown = show_reference(reference, arguments.ref_img, arguments.ref_mask,
+                           target_id=arguments.target_object_id, choose=True)
+    folder = OutputFolder(output.parent, [*names, *(f'mask_{i}.png' for i in shown.ids)], inputs,
+                          shared=True)
     weights = _choose_weights(arguments.weights, arguments.model, arguments.strict_weights)
     tracker = Tracker.from_pretrained(weights.model, weights.path, arguments.device)
-    tracker.add_reference(reference, label_map, place_hint=False)
+    tracker.add_reference(reference, shown.label_map, place_hint=False)
     started = time.perf_counter()
     result = tracker.segment(query)
     seconds = time.perf_counter() - started
+    asked = arguments.target_object_id
     reported = [target for target in result.targets if asked in (None, target.id)]
-    arrays = _write_arrays(output.parent, result)
-    visualization = output.parent / 'visualization.png'
-    write_image(visualization, _visualization(
-        tracker, reference, label_map, query, result, reported))
-    answer = {
-        'tool': 'stm', 'status': 'ok',
-        'results': [{**_report_target(output.parent, result, target), **arrays}
-                    for target in reported],
-        'model': {'name': weights.model,
-                  'weights': weights.path or 'shipped with stm_ros', 'note': weights.note},
-        'timing': {'runtime': round(seconds, 6), 'device': str(tracker.device)}}
-    raw = output.parent / ('raw_predictions.json' if output.name == 'predictions.json'
-                           else 'predictions.json')
-    _write_json(raw, _raw_predictions(arguments, result))
-    return {**answer, 'artifacts': {
-        'visualization': visualization.as_posix(), 'raw_predictions': raw.as_posix()}}
+    with folder:
+        place = _Place(folder.staging, output.parent)
+        arrays = _write_arrays(place, result)
+        write_image(place.written / _VISUALIZATION, _visualization(
+            tracker, reference, shown.label_map, query, result, reported))
+        _write_json(place.written / _raw_name(output), _raw_predictions(arguments, result))
+        answer = {
+            'tool': 'stm', 'status': 'ok',
+            'results': [{**_report_target(place, result, target), **arrays}
+                        for target in reported],
+            'mask_read_as': shown.meaning,
+            'model': {'name': weights.model,
+                      'weights': weights.path or 'shipped with stm_ros', 'note': weights.note},
+            'timing': {'runtime': round(seconds, 6), 'device': str(tracker.device)},
+            'artifacts': {'visualization': place.told(_VISUALIZATION),
+                          'raw_predictions': place.told(_raw_name(output))}}
+        _write_json(place.written / output.name, answer)
+    return answer
 
 
-def _check_asked(asked: int | None, label_map: np.ndarray) -> None:
-    ids = [int(i) for i in np.unique(label_map) if i]
-    if asked is not None and asked not in ids:
-        raise InputError(f'--target-object-id {asked} is not in the mask, which holds {ids}')
+def _raw_name(output: Path) -> str:
+    return 'raw_predictions.json' if output.name == 'predictions.json' else 'predictions.json'
 
 
 def _choose_weights(path: str | None, model: str | None, strict: bool) -> _Weights:
@@ -140,30 +172,29 @@ def _choose_weights(path: str | None, model: str | None, strict: bool) -> _Weigh
     return _Weights('stm_lite', None, note)
 
 
-def _report_target(folder: Path, result: Result, target: TargetResult) -> dict[str, Any]:
-    mask = folder / f'mask_{target.id}.png'
-    write_label_map(mask, np.where(result.label_map == target.id, target.id, 0).astype(np.uint8))
+def _report_target(place: _Place, result: Result, target: TargetResult) -> dict[str, Any]:
+    mask = f'mask_{target.id}.png'
+    own = np.where(result.label_map == target.id, target.id, 0).astype(np.uint8)
+    write_label_map(place.written / mask, own)
     score = round(float(target.confidence), 6)
     return {
         'label': _LABEL, 'score': score, 'output': _OUTPUT, 'confidence_score': score,
         'confidence_calibrated': target.confidence_calibrated, 'target_id': target.id,
         'state': target.state.name, 'box': target_entry(target)['box'], 'area': target.area,
-        'mask': mask.as_posix()}
+        'mask': place.told(mask)}
 
 
-def _write_arrays(folder: Path, result: Result) -> dict[str, Any]:
+def _write_arrays(place: _Place, result: Result) -> dict[str, Any]:
     """Write readout (N×C×h×w) and attention (N×S×h×w), and say what is in the files."""
     readout = result.readout()
     attention = np.stack([np.stack(result.attention_maps(target_id))
                           for target_id in readout.target_ids])
-    folder.mkdir(parents=True, exist_ok=True)
     described = {}
-    for name, values in (('retrieved_feature_map', readout.features),
-                         ('visual_attention_weights', attention)):
-        path = folder / f'{name}.npz'
+    for name, values in zip(_ARRAYS, (readout.features, attention), strict=True):
+        file = f'{name}.npz'
         arrays = {name: values, 'target_ids': np.array(readout.target_ids, np.int32)}
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-        described[name] = {'path': path.as_posix(), 'shape': list(values.shape),
+        np.savez_compressed(place.written / file, **arrays)  # type: ignore[arg-type]
+        described[name] = {'path': place.told(file), 'shape': list(values.shape),
                            'dtype': str(values.dtype)}
     return described
 
@@ -216,7 +247,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _summary(answer: dict[str, Any], output: Path) -> list[str]:
-    lines = [f'target {entry["target_id"]}: {entry["state"].lower()}, confidence '
+    lines = [f'mask: {answer["mask_read_as"]}']
+    lines += [f'target {entry["target_id"]}: {entry["state"].lower()}, confidence '
              f'{entry["confidence_score"]:.2f}, box {entry["box"]}' for entry in answer['results']]
     return [*lines, f'{answer["timing"]["runtime"]:.3f} s on {answer["timing"]["device"]}',
             f'written: {output}, {answer["artifacts"]["visualization"]}']

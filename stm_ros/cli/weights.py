@@ -7,10 +7,14 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stm_ros.cli.file_kinds import FileKind
+from stm_ros.cli.file_kinds import expect_kind
 from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.networks.published import PUBLISHED
 from stm_ros.networks.published import published
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import new_file
+from stm_ros.vision.output_folder import refuse_existing
 
 if TYPE_CHECKING:
     from stm_ros.networks.interface import SpaceTimeNetwork
@@ -56,19 +60,28 @@ def run(arguments: Namespace) -> int:
         return _fetch(arguments)
     if action == 'average' and arguments.out is None:
         raise InputError('average needs --out')
+    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
     paths = [Path(word) for word in words]
+    out = arguments.out or paths[0].with_suffix('.safetensors')
+    for path in paths:
+        if str(path) not in SHIPPED_BY_NAME:
+            expect_kind(path, FileKind.WEIGHTS, '.pth or .safetensors')
+    if action != 'check':
+        _check_out(out, paths)
     networks = [_load(path, arguments.model) for path in paths]
     if action != 'check':
-        _write(networks, paths, arguments.out or paths[0].with_suffix('.safetensors'),
-               arguments.half)
+        _write(networks, out, arguments.half)
     return 0
 
 
 def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
     """Load what should fit `model`, or the network that the file is of, and print what it is."""
+    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.checkpoints import read_checkpoint
     from stm_ros.networks.checkpoints import recognised
+    if model is None and str(path) in SHIPPED_BY_NAME:
+        model = 'stm_lite'
     name = model or recognised(read_checkpoint(path)[0]) or 'stm'
     network = load_network(name, path)
     count = sum(tensor.numel() for tensor in network.parameters())
@@ -153,11 +166,15 @@ def _amount(received: int, total: int | None) -> str:
     return f'{received / 1e6:.1f}{share}'
 
 
-def _write(networks: 'list[SpaceTimeNetwork]', paths: list[Path], out: Path, half: bool) -> None:
-    """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
-    from safetensors.torch import save_file
+def _check_out(out: Path, paths: list[Path]) -> None:
     if out.resolve() in {path.resolve() for path in paths}:
         raise InputError(f'{out} would overwrite its source; name another with --out')
+    refuse_existing(out)
+
+
+def _write(networks: 'list[SpaceTimeNetwork]', out: Path, half: bool) -> None:
+    """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
+    from safetensors.torch import save_file
     states = [network.state_dict() for network in networks]
     state = {}
     for name, first in states[0].items():
@@ -167,5 +184,6 @@ def _write(networks: 'list[SpaceTimeNetwork]', paths: list[Path], out: Path, hal
     metadata = dict(networks[0].metadata)
     if len(networks) > 1:
         metadata.pop('calibration', None)
-    save_file(state, str(out), {**metadata, 'network': networks[0].name, 'format': '1'})
+    with new_file(out) as partial:
+        save_file(state, str(partial), {**metadata, 'network': networks[0].name, 'format': '1'})
     print(f'wrote {out}')

@@ -13,10 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from stm_ros.vision.errors import StmError
+
 FORMAT_VERSION = 5
 
 
-class SnapshotError(ValueError):
+class SnapshotError(StmError, ValueError):
     """A snapshot cannot be written or used; the message says why."""
 
 

@@ -15,6 +15,7 @@ from stm_ros.networks.published import published
 from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
+from stm_ros.vision.errors import StmError
 
 NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite, 'stcn': STCN}
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
@@ -26,7 +27,7 @@ OFFICIAL_WEIGHTS_HELP = published(STM.name).where
 _NAMES_IN_MESSAGE = 5
 
 
-class CheckpointError(ValueError):
+class CheckpointError(StmError, ValueError):
     """A weights file cannot be used; the message says which and why."""
 
 

@@ -15,6 +15,8 @@ from stm_ros.vision.encodings import decode
 from stm_ros.vision.encodings import decode_compressed
 from stm_ros.vision.encodings import decode_mask
 from stm_ros.vision.masks import check_image
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
+from stm_ros.vision.pictures import check_pixel_count
 
 # cv_bridge's release on PyPI fails on the others, or misreads them without a word
 _BRIDGED = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4}
@@ -23,13 +25,17 @@ _NANOSECONDS = 1_000_000_000
 _bridge = CvBridge()
 
 
-def image_of(message: Image | CompressedImage) -> np.ndarray:
+def image_of(message: Image | CompressedImage,
+             max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """The pixels of a message: H×W×3 uint8 RGB.
 
-    :raises InputError: for an unknown encoding, an empty image or data of the wrong length.
+    :param max_megapixels: millions of pixels; a larger image is refused undecoded.
+    :raises InputError: for an unknown encoding, an empty or too large image, or data of the wrong
+        length, cut short or damaged.
     """
     if isinstance(message, CompressedImage):
-        return check_image(decode_compressed(message.format, message.data))
+        return check_image(decode_compressed(message.format, message.data, max_megapixels))
+    check_pixel_count(message.width, message.height, 'the image', max_megapixels)
     channels = _BRIDGED.get(message.encoding)
     tight = channels is not None and message.step == channels * message.width
     if tight and len(message.data) == message.step * message.height > 0:
@@ -38,11 +44,13 @@ def image_of(message: Image | CompressedImage) -> np.ndarray:
                               message.step, message.is_bigendian))
 
 
-def mask_of(message: Image) -> np.ndarray:
-    """The values of a mask message: H×W uint8.
+def mask_of(message: Image, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
+    """The values of a mask message: H×W uint8 or uint16.
 
-    :raises InputError: for an encoding that holds no ids, or data of the wrong length.
+    :raises InputError: for an encoding that holds no ids, too many pixels, or data of the wrong
+        length.
     """
+    check_pixel_count(message.width, message.height, 'the mask', max_megapixels)
     return decode_mask(message.encoding, message.data, message.height, message.width,
                        message.step, message.is_bigendian)
 

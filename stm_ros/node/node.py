@@ -158,7 +158,8 @@ class StmTracker(LifecycleNode):
             timer = self.create_timer(settings['diagnostics_period'], self._publish_diagnostics)
             self._diagnostics = (publisher, timer)
             folder = Path(settings['snapshot_dir']).expanduser()
-            self._requests = Requests(tracker, self._streams, folder)
+            self._requests = Requests(tracker, self._streams, folder,
+                                      settings['max_megapixels'])
             super().on_configure(state)
         except Exception:
             self._release()
@@ -232,7 +233,7 @@ class StmTracker(LifecycleNode):
         assert tracker is not None and recovery is not None
         header = frame.message.header
         try:
-            image = image_of(frame.message)
+            image = image_of(frame.message, self._settings['max_megapixels'])
             began = time.monotonic()
             result = recovery.run(lambda: tracker.step(image, name, nanoseconds(header.stamp)),
                                   min(image.shape[:2]))

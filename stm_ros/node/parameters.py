@@ -17,6 +17,8 @@ from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.compilation import COMPILE_MODES
 from stm_ros.tracking.config import DTYPES
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.pictures import HIGHEST_MEGAPIXELS
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ PARAMETERS = (
               'without its name'),
     Parameter('image_transport', 'raw', 'what is subscribed to: sensor_msgs/Image, or '
               'CompressedImage on <image>/compressed', choices=('raw', 'compressed')),
+    Parameter('max_megapixels', MAX_MEGAPIXELS, 'millions of pixels of an image or mask; larger '
+              'ones are refused before they are decoded', low=0.01, high=HIGHEST_MEGAPIXELS),
     Parameter('input_size', _DEFAULTS.input_size, 'shorter side in pixels that the network sees; '
               '0 leaves images as they are', low=0, high=4096),
     Parameter('max_targets', _DEFAULTS.max_targets, 'targets that memory is sized for at first; it '

@@ -25,7 +25,9 @@ from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
 from stm_ros.vision.masks import check_target_id
-from stm_ros.vision.masks import read_label_map
+from stm_ros.vision.masks import refuse_specks
+from stm_ros.vision.masks import show_targets
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
 from stm_ros.vision.prompts import mask_from_box
 from stm_ros.vision.prompts import mask_from_points
 
@@ -49,8 +51,12 @@ class Requests:
     """
 
     def __init__(self, tracker: Tracker, streams: dict[str, CameraStream],
-                 snapshot_dir: Path) -> None:
-        """Answer for `tracker`, which only the worker's thread may use."""
+                 snapshot_dir: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+        """Answer for `tracker`, which only the worker's thread may use.
+
+        :param max_megapixels: millions of pixels of an image or mask; more are refused.
+        """
+        self.max_megapixels = max_megapixels
         self.tracker = tracker
         self.streams = streams
         self.snapshot_dir = snapshot_dir
@@ -61,12 +67,15 @@ class Requests:
         reference = self._reference_image(request.image, request.stamp, stream)
         if request.mask.height * request.mask.width == 0:
             raise InputError('the mask is empty: it has no pixels')
-        label_map = read_label_map(mask_of(request.mask), self._target_id(request.target_id))
-        ids = self._add(reference, label_map, self._labels(request, label_map), stream,
+        wanted = request.target_id or None
+        shown = show_targets(mask_of(request.mask, self.max_megapixels), wanted,
+                             free_id=self._target_id(request.target_id))
+        ids = self._add(reference, shown.label_map, self._labels(request, shown.label_map), stream,
                         request.replace)
         response.success = True
         response.target_ids = list(ids)
-        response.message = f'memorised target {", ".join(map(str, ids))}'
+        response.message = (f'memorised target {", ".join(map(str, ids))}; mask read as '
+                            f'{shown.meaning}')
         return response
 
     def set_reference_prompt(self, request: Any, response: Any) -> Any:
@@ -76,6 +85,7 @@ class Requests:
         target = self._target_id(request.target_id)
         mask = _prompted_mask(reference.pixels, request)
         label_map = np.where(mask, target, 0).astype(np.uint8)
+        refuse_specks(label_map, 'the mask of the prompt')
         labels = {target: request.label} if request.label else {}
         ids = self._add(reference, label_map, labels, stream, request.replace)
         response.success = True
@@ -164,8 +174,9 @@ class Requests:
         if not image.encoding and not image.data:
             frame = camera.find(nanoseconds(stamp))
             message: Image | CompressedImage = frame.message
-            return _ReferenceImage(image_of(message), message.header, camera.is_newest(frame))
-        return _ReferenceImage(image_of(image), image.header, False)
+            return _ReferenceImage(image_of(message, self.max_megapixels), message.header,
+                                   camera.is_newest(frame))
+        return _ReferenceImage(image_of(image, self.max_megapixels), image.header, False)
 
     def _target_id(self, wanted: int) -> int:
         if wanted != 0:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Track through a recording without a graph: every frame, in order, as fast as it goes."""
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +31,7 @@ class ReplaySummary:
 
 def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
            show_reference: Callable[[Frame], None], *, bag_storage: str | None = 'mcap',
-           limit: int | None = None,
+           limit: int | None = None, inputs: Iterable[str | Path] = (),
            on_frame: Callable[[int], None] = lambda index: None) -> ReplaySummary:
     """
     Track through `source` and write everything into `folder` (see ResultFolder).
@@ -40,6 +41,7 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
     :param show_reference: given the first frame before it is tracked; adds the references.
     :param bag_storage: 'mcap', 'sqlite3', or None for no result bag.
     :param limit: the most frames to track.
+    :param inputs: files and folders that are read, which must stay as they are.
     :param on_frame: told the index of each frame answered.
     :raises InputError: where the source yields no frame, or something in it cannot be used.
     """
@@ -49,7 +51,7 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
              'stream': STREAM, 'targets': {str(key): name for key, name in tracker.targets.items()}}
     confidences: dict[int, list[float]] = {target_id: [0.0, 0.0] for target_id in tracker.targets}
     count = 0
-    with ResultFolder(folder, source.rate, about, bag_storage) as results:
+    with ResultFolder(folder, source.rate, about, bag_storage, inputs=inputs) as results:
         for count, frame in enumerate(islice(frames, limit), start=1):
             result = tracker.step(frame.image, stream=STREAM, stamp_ns=frame.stamp_ns)
             attention = {str(target_id): np.round(mass, 6).astype(float).tolist()

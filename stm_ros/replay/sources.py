@@ -101,11 +101,11 @@ class ImageSource:
             raise InputError(f'a rate of {rate} frames per second is not positive')
         self.name = name
         self.rate = rate
-        self._paths = paths
+        self.paths = paths
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the images; InputError names the first that cannot be read."""
-        for index, path in enumerate(self._paths):
+        for index, path in enumerate(self.paths):
             yield _frame_at(read_image(path), index, self.rate)
 
 

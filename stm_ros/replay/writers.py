@@ -6,8 +6,8 @@ What replay and demo leave behind: an annotated video, label maps, predictions.j
 Every writer takes frames one by one and keeps none, so a recording may be as long as it likes.
 """
 import json
-import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ import numpy as np
 from stm_ros.replay.sources import Frame
 from stm_ros.tracking import Result
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.overlay import DrawnTarget
 from stm_ros.vision.overlay import draw_overlay
 
@@ -108,21 +109,28 @@ class ResultFolder:
     """
     A folder: `annotated.mp4`, `masks/00000.png`..., `predictions.json` and, if asked for, `bag`.
 
-    Used in a `with` statement; what an earlier run left under these names is replaced.
+    Used in a `with` statement. They appear when it ends, in place of what an earlier run of stm
+    left there, and of nothing else (see OutputFolder); also where it ends by an error, unless that
+    came before the first frame. What else belongs to the results is written below `path` meanwhile.
     """
 
     def __init__(self, path: str | Path, rate: float, about: dict[str, Any],
-                 bag_storage: str | None = None) -> None:
-        """Make the folder; InputError or OSError where that cannot be done."""
-        self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in ('masks', 'bag'):
-            if (self.path / name).exists():
-                shutil.rmtree(self.path / name)
-        self._video = VideoWriter(self.path / 'annotated.mp4', rate)
-        self._bag = _result_bag(self.path / 'bag', bag_storage) if bag_storage else None
-        self._predictions = PredictionsWriter(self.path / 'predictions.json', about)
+                 bag_storage: str | None = None, *, inputs: Iterable[str | Path] = (),
+                 more: Iterable[str] = ()) -> None:
+        """
+        Check that the folder can be written; nothing is changed.
+
+        :param inputs: files and folders that are read, which must stay as they are.
+        :param more: names of what else is written below `path`.
+        :raises InputError: where something in the folder is not ours to replace.
+        """
+        self._output = result_output(path, bag_storage, inputs, more)
+        self._files = ExitStack()
+        self._rate = rate
+        self._about = about
+        self._storage = bag_storage
         self._count = 0
+        self.path: Path = self._output.path
         self.summary: dict[str, Any] = {}
 
     def write(self, frame: Frame, label_map: np.ndarray, targets: Iterable[RecordedTarget],
@@ -137,19 +145,38 @@ class ResultFolder:
         if self._bag is not None and result is not None:
             self._bag.write(frame, result)
         self._count += 1
+        self._output.keep_partial = True
         return picture
 
     def __enter__(self) -> 'ResultFolder':
-        """Start writing."""
+        """Make the folder and open the files."""
+        with ExitStack() as files:
+            self.path = files.enter_context(self._output).staging
+            self._video = VideoWriter(self.path / 'annotated.mp4', self._rate)
+            self._predictions = PredictionsWriter(self.path / 'predictions.json', self._about)
+            self._bag: ResultBagWriter | None = None
+            if self._storage is not None:
+                self._bag = _result_bag(self.path / 'bag', self._storage)
+                files.callback(self._bag.close)
+            files.callback(lambda: self._predictions.close(**self.summary))
+            files.callback(self._video.close)
+            self._files = files.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         """Finish all files, also where reading broke off: what was answered stays readable."""
-        self._video.close()
-        if self._bag is not None:
-            self._bag.close()
-        self._predictions.close(**self.summary)
+        self._files.__exit__(kind, error, trace)
+
+
+def result_output(path: str | Path, bag_storage: str | None = None,
+                  inputs: Iterable[str | Path] = (), more: Iterable[str] = ()) -> OutputFolder:
+    """The folder that a ResultFolder fills, checked; nothing is changed.
+
+    :raises InputError: where something in it is not ours to replace.
+    """
+    bag = () if bag_storage is None else ('bag',)
+    return OutputFolder(path, ('annotated.mp4', 'masks', 'predictions.json', *bag, *more), inputs)
 
 
 def _result_bag(path: Path, storage: str) -> 'ResultBagWriter':

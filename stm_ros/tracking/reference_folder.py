@@ -23,10 +23,11 @@ from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import decode_png
 from stm_ros.vision.image_files import read_image
-from stm_ros.vision.image_files import read_mask
+from stm_ros.vision.image_files import read_stored_mask
 from stm_ros.vision.image_files import write_label_map
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
+from stm_ros.vision.masks import show_targets
 
 if TYPE_CHECKING:
     from stm_ros.tracking.tracker import Tracker
@@ -77,7 +78,8 @@ def _write_reference(place: Path, slot: Slot, labels: dict[int, str]) -> None:
     write_label_map(place / MASK, np.where(np.isin(mask, sorted(slot.targets)), mask, 0))
     table = {'stream': slot.stream, 'stamp_ns': slot.stamp_ns,
              'labels': {str(target): labels[target] for target in sorted(slot.targets)}}
-    (place / TABLE).write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
+    (place / TABLE).write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n',
+                               encoding='utf-8')
 
 
 def read_references(folder: Path) -> list[KnownReference]:
@@ -122,13 +124,21 @@ def import_references(tracker: Tracker, folder: Path, streams: Sequence[str] = (
 
 
 def _read_reference(place: Path) -> KnownReference:
-    image, mask = read_image(place / IMAGE), read_mask(place / MASK)
+    image = read_image(place / IMAGE)
+    stored = read_stored_mask(place / MASK)
+    shown = show_targets(stored.values, name=str(place / MASK), source=stored.source,
+                         is_lossy=stored.is_lossy)
     try:
-        table: dict[str, Any] = json.loads((place / TABLE).read_text())
+        # editors of some systems begin a file with a mark of its byte order
+        table: dict[str, Any] = json.loads((place / TABLE).read_text(encoding='utf-8-sig'))
         labels = {check_target_id(int(target)): str(label)
                   for target, label in table.get('labels', {}).items()}
         stream, stamp = str(table.get('stream', 'camera')), int(table.get('stamp_ns', 0))
-        label_map = check_label_map(mask, image.shape)
+        label_map = check_label_map(shown.label_map, image.shape)
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise InputError(f'{place} cannot be used: {error}') from error
+    absent = sorted(set(labels) - set(shown.ids))
+    if absent:
+        raise InputError(f'{place / TABLE} names targets {absent}, and the mask shows '
+                         f'{list(shown.ids)} ({shown.meaning})')
     return KnownReference(image, label_map, labels, stream, stamp)

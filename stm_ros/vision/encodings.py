@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
+from stm_ros.vision.pictures import decode_picture
 
 _ByteSource = bytes | bytearray | memoryview | np.ndarray
 
@@ -69,6 +71,9 @@ _LAYOUTS = {
 # rows of the buffer per image row: luma and, after it, the interleaved chroma plane
 _PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3.0}
 _MASK_ENCODINGS = ('mono8', '8UC1', 'mono16', '16UC1')
+_MOSAICS = tuple(name for name in _LAYOUTS if name.startswith('bayer_'))
+_VIDEO_CODECS = ('h264', 'h.264', 'hevc', 'h265', 'h.265', 'vp8', 'vp9', 'av1', 'mpeg4', 'ffmpeg',
+                 'theora', 'libx264', 'libx265')
 ENCODINGS = tuple(sorted((*_LAYOUTS, *_PLANAR_ROWS)))
 
 
@@ -92,52 +97,78 @@ def decode(encoding: str, data: _ByteSource, height: int, width: int, step: int,
     if layout.channels == 2 and width % 2:
         raise InputError(f'a {encoding} image is {width} pixels wide; the width must be even')
     samples = _samples(layout, encoding, data, height, width, step, is_bigendian)
-    return np.ascontiguousarray(_to_eight_bits(layout.to_rgb(samples)))
+    return np.ascontiguousarray(_to_eight_bits(_to_rgb(encoding, samples)))
 
 
 def decode_mask(encoding: str, data: _ByteSource, height: int, width: int, step: int,
                 is_bigendian: bool | int = False) -> np.ndarray:
     """
-    Decode the values of a mask's `sensor_msgs/Image` into H×W uint8, unscaled.
+    Decode the values of a mask's `sensor_msgs/Image` into H×W uint8 or uint16, unscaled.
 
-    Accepted are mono8 and 8UC1, and mono16 and 16UC1 whose values are 255 or less.
+    Accepted are mono8, 8UC1, mono16 and 16UC1; what the values mean is told by
+    `stm_ros.vision.masks`.
 
-    :raises InputError: for another encoding (named), a value above 255, and as `decode` does.
+    :raises InputError: for another encoding (named), and as `decode` does.
     """
     if encoding not in _MASK_ENCODINGS:
         raise InputError(
             f'mask encoding {encoding!r} is not accepted; a mask holds one value per pixel: '
             f'{", ".join(_MASK_ENCODINGS)}')
-    samples = _samples(
-        _LAYOUTS[encoding], encoding, data, height, width, step, is_bigendian)[..., 0]
-    if samples.max() > 255:
-        raise InputError(
-            f'the {encoding} mask holds the value {samples.max()}; target ids end at 254')
-    return samples.astype(np.uint8)
+    samples = _samples(_LAYOUTS[encoding], encoding, data, height, width, step, is_bigendian)
+    return np.array(samples[..., 0])
 
 
-def decode_compressed(image_format: str, data: _ByteSource) -> np.ndarray:
+def decode_compressed(image_format: str, data: _ByteSource,
+                      max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """
     Decode the data of a `sensor_msgs/CompressedImage` (JPEG, PNG, ...) into H×W×3 uint8 RGB.
 
-    `image_format` is the message's `format` field, such as `jpeg` or `rgb8; jpeg compressed bgr8`.
+    The picture's header is read first. As cv_bridge does, the orientation that a photograph's EXIF
+    tells is left alone. A grey picture of a Bayer encoding is the mosaic, and is demosaiced.
 
-    :raises InputError: for compressed depth, and for data that is not a picture.
+    :param image_format: the message's `format` field, such as `jpeg`, `rgb8; jpeg compressed bgr8`
+        or `bayer_rggb8; png compressed `.
+    :param max_megapixels: millions of pixels; a larger picture is refused undecoded.
+    :raises InputError: for depth, video, and data that is no picture, cut short or too large.
+    """
+    encoding, target = _format_parts(image_format)
+    buffer = np.frombuffer(data, np.uint8)
+    name = f'compressed image of {buffer.size} bytes, format {image_format!r},'
+    pixels, _ = decode_picture(buffer.data, name, max_megapixels)
+    is_mosaic = encoding.startswith('bayer_') and pixels.ndim == 2 and not target
+    if is_mosaic:
+        pixels = _to_rgb(encoding, pixels[..., None])
+    elif pixels.ndim == 2:
+        if pixels.dtype == np.uint16 and encoding not in ('mono16', *_MOSAICS):
+            raise InputError(f'{name} holds 16-bit grey: depth, unless the format says mono16, as '
+                             "in 'mono16; png compressed '")
+        pixels = _grey_to_rgb(pixels[..., None])
+    return np.ascontiguousarray(_to_eight_bits(pixels))
+
+
+def _format_parts(image_format: str) -> tuple[str, str]:
+    """The encoding of the image that was compressed, and what it was turned into before; or ''.
+
+    :raises InputError: where it says depth, video, or an encoding that cannot be a picture.
     """
     if 'compressedDepth' in image_format:
         raise InputError(
             f'compressed image format {image_format!r} is depth; a colour or grey image is needed')
-    buffer = np.frombuffer(data, np.uint8)
-    # as cv_bridge does, the orientation that a photograph's EXIF tells is left alone
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(buffer, flags) if buffer.size else None
-    if pixels is None:
-        raise InputError(
-            f'compressed image of {buffer.size} bytes, format {image_format!r}: '
-            'the data is not a picture that OpenCV reads')
-    if pixels.ndim == 2:
-        return _to_eight_bits(_grey_to_rgb(pixels[..., None]))
-    return np.ascontiguousarray(_to_eight_bits(pixels[..., ::-1]))
+    encoding, separator, coding = (part.strip() for part in image_format.partition(';'))
+    codec = (coding if separator else encoding).split(' ')[0].lower()
+    if codec in _VIDEO_CODECS:
+        raise InputError(f'compressed image format {image_format!r} is video, whose messages are '
+                         'no pictures of their own; JPEG, PNG and other pictures are accepted')
+    if not separator:
+        return '', ''
+    if encoding in ('16UC1', '32FC1') or encoding not in _LAYOUTS and (
+            encoding[:2] in ('8S', '16', '32', '64')):
+        raise InputError(f'compressed image format {image_format!r}: {encoding} is depth, or has '
+                         'no scale; a colour or grey image (mono8, mono16, ...) is needed')
+    if encoding.startswith('bayer_') and encoding not in _MOSAICS:
+        raise InputError(f'compressed image format {image_format!r}: the Bayer pattern is unknown; '
+                         f'known are {", ".join(_MOSAICS)}')
+    return encoding, coding.partition('compressed')[2].strip()
 
 
 def _rows(encoding: str, data: _ByteSource, rows: int, row_bytes: int, step: int) -> np.ndarray:
@@ -167,6 +198,14 @@ def _samples(layout: _Layout, encoding: str, data: _ByteSource, height: int, wid
     packed = np.ascontiguousarray(_rows(encoding, data, height, row_bytes, step)[:, :row_bytes])
     samples = packed.view(sample).reshape(height, width, layout.channels)
     return samples.astype(layout.sample, copy=False)
+
+
+def _to_rgb(encoding: str, samples: np.ndarray) -> np.ndarray:
+    try:
+        return _LAYOUTS[encoding].to_rgb(samples)
+    except cv2.error as error:
+        raise InputError(f'{encoding} image of {samples.shape[1]}×{samples.shape[0]} pixels '
+                         f'cannot be converted: {error.err or error}') from error
 
 
 def _to_eight_bits(samples: np.ndarray) -> np.ndarray:

@@ -6,29 +6,42 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from PIL import UnidentifiedImageError
 
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.mask_planes import StoredMask
+from stm_ros.vision.mask_planes import stored_mask
 from stm_ros.vision.masks import check_image
+from stm_ros.vision.palette import PALETTE
+from stm_ros.vision.pictures import MAX_MEGAPIXELS
+from stm_ros.vision.pictures import PictureHeader
+from stm_ros.vision.pictures import decode_picture
+from stm_ros.vision.pictures import open_picture
+from stm_ros.vision.pictures import turn_upright
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """
     Read a picture as H×W×3 uint8 RGB, turned upright as its EXIF says; alpha is dropped.
 
-    :raises InputError: where the file is missing, empty, not a picture, or not 8 bits deep.
+    :param max_megapixels: millions of pixels; a larger picture is refused by its header.
+    :raises InputError: where the file is missing, empty, cut short, not a picture, too large, or
+        not 8 bits deep.
     """
-    # OpenCV returns nothing both for a missing file and for one that it cannot read
-    data = np.frombuffer(_read_bytes(path), np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    if pixels is None or pixels.size == 0:
-        raise InputError(f'{path} is not a picture that OpenCV can read')
+    pixels, header = decode_picture(read_bytes(path), str(path), max_megapixels)
     if pixels.dtype != np.uint8:
         raise InputError(f'{path} holds {pixels.dtype} samples; pictures of 8 bits are accepted')
-    code = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(pixels, code)
+    upright = turn_upright(pixels, header.orientation)
+    return cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB) if upright.ndim == 2 else upright
+
+
+def read_header(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> PictureHeader:
+    """What a picture file says of itself.
+
+    :raises InputError: where it is missing, no picture, or too large.
+    """
+    return open_picture(read_bytes(path), str(path), max_megapixels)[1]
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -46,32 +59,23 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     target.write_bytes(encoded.tobytes())
 
 
+def read_stored_mask(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> StoredMask:
+    """
+    Read a mask's values (one per pixel), upright, and where in the file they were found.
+
+    Grey levels and ids are read as stored; palettes and colours are followed where they are those
+    of DAVIS or grey; alpha counts where the colours say nothing.
+
+    :raises InputError: where the file is missing, cut short, no picture or too large, or where it
+        does not hold one value per pixel; the message names what is in the way.
+    """
+    picture, header = open_picture(read_bytes(path), str(path), max_megapixels)
+    return stored_mask(picture, header, str(path))
+
+
 def read_mask(path: str | Path) -> np.ndarray:
-    """
-    Read a mask's values (H×W uint8) exactly as stored: grey levels, or a palette's indices.
-
-    A colour file is accepted when all its pixels are grey; bilevel files give 0 and 255.
-
-    :raises InputError: where the file is missing, not a picture, coloured, or deeper than 8 bits.
-    """
-    _read_bytes(path)
-    try:
-        # Pillow, because OpenCV turns a palette into colours and the ids are lost
-        with Image.open(path) as picture:
-            values = np.asarray(picture.convert('L') if picture.mode == '1' else picture)
-            mode = picture.mode
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f'{path} is not a picture that can be read: {error}') from error
-    if mode in ('LA', 'PA'):
-        values = values[..., 0]
-    if values.ndim == 3:
-        if (values[..., :3] != values[..., :1]).any():
-            raise InputError(
-                f'{path} holds colours; a mask is grey or has a palette (one value per pixel)')
-        values = values[..., 0]
-    if values.dtype != np.uint8:
-        raise InputError(f'{path} holds {values.dtype} samples; masks of 8 bits are accepted')
-    return np.array(values)
+    """Read a mask's values alone, H×W uint8 or uint16; see read_stored_mask."""
+    return read_stored_mask(path).values
 
 
 def write_label_map(path: str | Path, label_map: np.ndarray) -> None:
@@ -103,22 +107,11 @@ def decode_png(content: bytes) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
 
 
-def _palette() -> np.ndarray:
-    """Spread the id's bits over red, green and blue: the lowest three become the highest."""
-    ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            set_bits = (ids >> (3 * bit + channel)) & 1
-            colours[:, channel] |= (set_bits << (7 - bit)).astype(np.uint8)
-    return colours
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a picture file.
 
-
-PALETTE = _palette()
-"""256×3 uint8 RGB: the colour of each id in PASCAL VOC, DAVIS and YouTube-VOS."""
-
-
-def _read_bytes(path: str | Path) -> bytes:
+    :raises InputError: where it is missing, a folder, or empty.
+    """
     source = Path(path)
     if not source.is_file():
         reason = 'is a folder' if source.is_dir() else 'does not exist'

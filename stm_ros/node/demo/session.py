@@ -19,6 +19,7 @@ from stm_ros.tracking import TargetState
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.overlay import contact_sheet
 
+_SHEET = 'contact_sheet.png'
 _SHEET_IMAGES = 12
 _SHEET_COLUMNS = 4
 _PICTURE_WIDTH = 400
@@ -96,7 +97,7 @@ def run_session(client: DemoClient, clip: DemoClip, folder: Path, about: dict[st
     lost = republished = 0
     sample = EvenSample(_SHEET_IMAGES)
     busy = 0.0
-    with ResultFolder(folder, clip.rate, about) as results:
+    with ResultFolder(folder, clip.rate, about, more=[_SHEET]) as results:
         for index, frame in enumerate(clip.frames):
             if index == 0:
                 client.show(frame, clip.reference, clip.labels)
@@ -120,11 +121,11 @@ def run_session(client: DemoClient, clip: DemoClip, folder: Path, about: dict[st
             float(np.percentile(latencies, 99)), float(np.mean(confidences)), lost, republished,
             float(np.mean(ious)) if ious else None)
         results.summary = report.entries()
-    chosen = sample.chosen()
-    sheet = contact_sheet([picture for _, picture in chosen],
-                          [f'frame {index}' for index, _ in chosen], _SHEET_COLUMNS,
-                          _PICTURE_WIDTH)
-    write_image(folder / 'contact_sheet.png', sheet)
+        chosen = sample.chosen()
+        sheet = contact_sheet([picture for _, picture in chosen],
+                              [f'frame {index}' for index, _ in chosen], _SHEET_COLUMNS,
+                              _PICTURE_WIDTH)
+        write_image(results.path / _SHEET, sheet)
     return report
 
 

@@ -1,0 +1,194 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing is replaced or deleted but what stm wrote itself."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stm_ros.cli.main import main
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import MANIFEST
+from stm_ros.vision.output_folder import OutputFolder
+from stm_ros.vision.output_folder import new_file
+
+
+def write(folder: Path, files: dict[str, str], **options) -> None:
+    """One run that writes `files`."""
+    names = {name.split('/')[0] for name in files}
+    with OutputFolder(folder, sorted(names), **options) as output:
+        for name, content in files.items():
+            (output.staging / name).parent.mkdir(exist_ok=True)
+            (output.staging / name).write_text(content)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """All files but the manifest, with what they hold."""
+    return {path.relative_to(folder).as_posix(): path.read_text()
+            for path in folder.rglob('*') if path.is_file() and path.name != MANIFEST}
+
+
+def test_a_run_replaces_what_the_last_one_wrote_and_nothing_else(tmp_path):
+    out = tmp_path / 'new' / 'out'
+    write(out, {'masks/0': 'a', 'masks/1': 'b', 'report': 'c'})
+    (out / 'notes.txt').write_text('mine')
+    (out / 'masks' / '.hidden').write_text('mine too')
+    write(out, {'masks/0': 'A'})
+    assert content(out) == {'masks/0': 'A', 'notes.txt': 'mine', 'masks/.hidden': 'mine too'}
+    assert list(json.loads((out / MANIFEST).read_text())['files']) == ['masks/0']
+    write(out, {'other': 'x'})
+    assert content(out) == {'other': 'x', 'notes.txt': 'mine', 'masks/.hidden': 'mine too'}
+
+
+def test_a_shared_folder_keeps_results_under_other_names(tmp_path):
+    write(tmp_path, {'one': '1'}, shared=True)
+    write(tmp_path, {'two': '2'}, shared=True)
+    write(tmp_path, {'one': '3'}, shared=True)
+    assert content(tmp_path) == {'one': '3', 'two': '2'}
+
+
+def test_what_stm_did_not_write_is_in_the_way(tmp_path):
+    (tmp_path / 'masks').mkdir()
+    (tmp_path / 'masks' / '00000.png').write_text('three days of annotation')
+    with pytest.raises(InputError, match='00000.png was not written by stm'):
+        OutputFolder(tmp_path, ['masks'])
+    assert content(tmp_path) == {'masks/00000.png': 'three days of annotation'}
+    OutputFolder(tmp_path, ['results'])
+
+
+def test_what_was_changed_since_is_the_user_s(tmp_path):
+    write(tmp_path, {'masks/0': 'a', 'masks/1': 'b'})
+    (tmp_path / 'masks' / '1').write_text('corrected by hand')
+    with pytest.raises(InputError, match='1 was changed since stm wrote it'):
+        OutputFolder(tmp_path, ['masks'])
+    with pytest.raises(InputError, match='changed since'):
+        OutputFolder(tmp_path, ['other'])
+    OutputFolder(tmp_path, ['other'], shared=True)
+
+
+def test_links_and_manifests_that_lead_outside_are_refused(tmp_path):
+    (tmp_path / 'precious').mkdir()
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'masks').symlink_to(tmp_path / 'precious')
+    with pytest.raises(InputError, match='is a link'):
+        OutputFolder(tmp_path / 'out', ['masks'])
+    (tmp_path / 'out' / MANIFEST).write_text('{"files": {"../precious/a": ["x"]}}')
+    with pytest.raises(InputError, match='lies outside'):
+        OutputFolder(tmp_path / 'out', ['report'])
+    (tmp_path / 'out' / MANIFEST).write_text('no manifest')
+    with pytest.raises(InputError, match='is no manifest'):
+        OutputFolder(tmp_path / 'out', ['report'])
+
+
+def test_an_output_that_is_or_holds_an_input_is_refused(tmp_path, monkeypatch):
+    (tmp_path / 'project' / 'bag').mkdir(parents=True)
+    bag = tmp_path / 'project' / 'bag'
+    (tmp_path / 'link').symlink_to(tmp_path / 'project')
+    monkeypatch.chdir(tmp_path)
+    for out in (bag, bag.parent, Path('.'), Path('link'), Path('project/../project')):
+        with pytest.raises(InputError, match='the output .* (is|holds) the input'):
+            OutputFolder(out, ['masks'], inputs=[bag])
+    with pytest.raises(InputError, match='holds the input'):
+        OutputFolder(bag, ['masks'], inputs=[f'{bag}/*.png'])
+    OutputFolder(tmp_path / 'project' / 'out', ['masks'], inputs=[bag])
+
+
+def test_an_earlier_result_that_is_an_input_now_stays(tmp_path):
+    write(tmp_path, {'mask_1.png': 'a mask', 'p.json': '{}'}, shared=True)
+    with pytest.raises(InputError, match='would be replaced, and it is an input'):
+        OutputFolder(tmp_path, ['mask_1.png'], [tmp_path / 'mask_1.png'], shared=True)
+    os.link(tmp_path / 'mask_1.png', tmp_path / 'other name')
+    with pytest.raises(InputError, match='it is an input'):
+        OutputFolder(tmp_path, ['mask_1.png'], [tmp_path / 'other name'], shared=True)
+
+
+def test_a_run_that_fails_leaves_the_last_results(tmp_path):
+    write(tmp_path, {'masks/0': 'a'})
+    before = content(tmp_path)
+    with pytest.raises(RuntimeError), OutputFolder(tmp_path, ['masks']) as output:
+        (output.staging / 'masks').write_text('half')
+        raise RuntimeError('no')
+    assert content(tmp_path) == before
+    with pytest.raises(RuntimeError), OutputFolder(tmp_path, ['masks']) as output:
+        (output.staging / 'masks').mkdir()
+        (output.staging / 'masks' / '0').write_text('what was answered')
+        output.keep_partial = True
+        raise RuntimeError('no')
+    assert content(tmp_path) == {'masks/0': 'what was answered'}
+
+
+def test_files_that_appear_meanwhile_are_not_overwritten(tmp_path):
+    with pytest.raises(InputError, match='the results are in') as told:
+        with OutputFolder(tmp_path, ['report']) as output:
+            (output.staging / 'report').write_text('ours')
+            (tmp_path / 'report').write_text('theirs')
+    assert (tmp_path / 'report').read_text() == 'theirs'
+    kept = Path(str(told.value).rpartition('the results are in ')[2])
+    assert (kept / 'report').read_text() == 'ours'
+    (tmp_path / 'report').unlink()
+    write(tmp_path, {'report': 'new'})
+    assert (kept / 'report').is_file(), 'nobody else may throw them away'
+
+
+def test_a_killed_run_leaves_the_last_results_and_its_rest_is_cleared(tmp_path):
+    write(tmp_path, {'report': 'whole'})
+    script = ('import os, sys; from stm_ros.vision.output_folder import OutputFolder\n'
+              'with OutputFolder(sys.argv[1], ["report"]) as output:\n'
+              '    (output.staging / "report").write_text("half"); os.kill(os.getpid(), 9)\n')
+    subprocess.run([sys.executable, '-c', script, str(tmp_path)], check=False, timeout=120)
+    assert (tmp_path / 'report').read_text() == 'whole'
+    assert len(list(tmp_path.glob('.stm_partial_*'))) == 1
+    write(tmp_path, {'report': 'next'})
+    assert content(tmp_path) == {'report': 'next'}
+
+
+def test_single_files_are_never_overwritten(tmp_path):
+    with new_file(tmp_path / 'deep' / 'a') as partial:
+        partial.write_text('1')
+        assert not (tmp_path / 'deep' / 'a').exists()
+    with pytest.raises(InputError, match='exists already'), new_file(tmp_path / 'deep' / 'a'):
+        pass
+    with pytest.raises(RuntimeError), new_file(tmp_path / 'b') as partial:
+        partial.write_text('half')
+        raise RuntimeError('no')
+    assert content(tmp_path) == {'deep/a': '1'}
+
+
+@pytest.mark.parametrize('words', [
+    ['weights', 'convert', 'a.safetensors', '--out', 'precious'],
+    ['memory', 'import', 'known', 'precious'],
+    ['calibrate', 'a.safetensors', '--root', '.', '--out', 'precious']])
+def test_commands_refuse_to_overwrite_a_file(tmp_path, monkeypatch, capsys, words):
+    from safetensors.numpy import save_file
+    save_file({}, tmp_path / 'a.safetensors')
+    (tmp_path / 'known' / 'one').mkdir(parents=True)
+    (tmp_path / 'known' / 'one' / 'reference.json').write_text('{}')
+    (tmp_path / 'precious').write_text('mine')
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert 'exists already' in capsys.readouterr().err
+    assert (tmp_path / 'precious').read_text() == 'mine'
+
+
+@pytest.mark.parametrize(('words', 'told'), [
+    (['weights', 'check', 'folder'], 'folder is a folder; weights is needed'),
+    (['weights', 'check', 'bag'], 'a rosbag2 recording'),
+    (['weights', 'check', 'text.pth.txt'], 'a file of another kind'),
+    (['memory', 'show', 'folder'], 'a saved memory is needed'),
+    (['memory', 'show', 'weights.safetensors'], 'is weights; a saved memory'),
+    (['memory', 'import', 'bag', 'out'], 'a folder of references is needed'),
+    (['memory', 'import', 'weights.safetensors', 'out'], 'is weights; a folder of references'),
+    (['memory', 'export', 'absent'], 'needs a second path')])
+def test_what_is_something_else_is_named(tmp_path, monkeypatch, capsys, words, told):
+    from safetensors.numpy import save_file
+    save_file({}, tmp_path / 'weights.safetensors')
+    (tmp_path / 'text.pth.txt').write_text('hello')
+    for name in ('folder', 'bag'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'bag' / 'metadata.yaml').write_text('x')
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
