@@ -14,10 +14,11 @@ PROGRAM_ERROR = 70
 _COMMANDS = {
     'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights'}
+    'memory': 'memory', 'weights': 'weights', 'fleet': 'fleet'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'replay': 'track through a recorded bag, a video or a folder of images',
+    'fleet': 'replay a library of recordings with several workers; compare with an earlier run',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
