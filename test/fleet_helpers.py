@@ -19,7 +19,7 @@ from stm_ros.fleet.replaying import FleetSettings
 from stm_ros.fleet.replaying import ReplayWorker
 from stm_ros.replay.bags import message_types
 from stm_ros.replay.clips import generate_clip
-from stm_ros.replay.sources import Frame
+from stm_ros.replay.frames import Frame
 from stm_ros.vision.image_files import write_label_map
 
 FRAMES = 6
@@ -27,8 +27,8 @@ SIZE = (96, 128)
 _KIND = 'sensor_msgs/msg/Image'
 
 
-def write_bag(path: Path, images: list[np.ndarray]) -> Path:
-    """Record images at 10 Hz, as a camera would."""
+def write_bag(path: Path, images: list[np.ndarray], spoil: int | None = None) -> Path:
+    """Record images at 10 Hz, as a camera would; `spoil` cuts one."""
     types = message_types()
     make = types.types
     with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
@@ -40,7 +40,7 @@ def write_bag(path: Path, images: list[np.ndarray]) -> Path:
                     sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id='wrist')
             message = make[_KIND](
                 header=header, height=image.shape[0], width=image.shape[1], encoding='rgb8',
-                is_bigendian=0, step=3 * image.shape[1], data=image.reshape(-1))
+                is_bigendian=0, step=3 * image.shape[1], data=image.reshape(-1)[:-5 if index == spoil else None])
             writer.write(connection, stamp, types.serialize_cdr(message, _KIND))
     return path
 
@@ -57,9 +57,9 @@ def make_library(folder: Path, count: int) -> Path:
 
 
 def damage(bag: Path) -> None:
-    """Cut a bag's file in the middle."""
+    """Overwrite a bag's file with what is none."""
     [file] = bag.glob('*.mcap')
-    file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
+    file.write_bytes(bytes(file.stat().st_size))
 
 
 class DyingWorker(ReplayWorker):
@@ -88,6 +88,7 @@ class _Deadly:
 
     def __init__(self, source: Any) -> None:
         self.source, self.name, self.rate = source, source.name, source.rate
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Frame]:
         for index, frame in enumerate(self.source):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every encoding of an image message, against pixels computed here in another way."""
 import array
+import zlib
 
 import cv2
 import numpy as np
@@ -207,6 +208,68 @@ def test_compressed_images():
     flat = np.full((16, 16, 3), (10, 200, 60), np.uint8)
     jpeg = cv2.imencode('.jpg', flat[..., ::-1])[1].tobytes()
     assert np.abs(decode_compressed('jpeg', jpeg).astype(int) - flat).max() <= 3
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode('.png', pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize('order', ['rggb', 'bggr', 'gbrg', 'grbg'])
+@pytest.mark.parametrize('bits', [8, 16])
+def test_compressed_mosaics_are_demosaiced(order, bits):
+    """As the raw message of the same mosaic is; what the driver made colours of already is not."""
+    mosaic = grey() if bits == 8 else WIDE[..., 0]
+    data, step = rows_of(mosaic)
+    expected = decode(f'bayer_{order}{bits}', data, HEIGHT, WIDTH, step)
+    found = decode_compressed(f'bayer_{order}{bits}; png compressed ', png(mosaic))
+    assert np.array_equal(found, expected)
+    colour = decode_compressed(f'bayer_{order}{bits}; png compressed bgr8', png(picture()))
+    assert np.array_equal(colour, picture()[..., ::-1])
+    mono = decode_compressed(f'bayer_{order}{bits}; png compressed mono8', png(grey()))
+    assert np.array_equal(mono, as_grey(grey()))
+
+
+def test_sixteen_bits_of_grey_need_a_name():
+    deep = png(WIDE[..., 0])
+    assert np.array_equal(decode_compressed('mono16; png compressed ', deep), as_grey(grey()))
+    for form in ('png', '16UC1; png compressed ', 'mono8; png compressed '):
+        with pytest.raises(InputError, match='depth'):
+            decode_compressed(form, deep)
+
+
+@pytest.mark.parametrize(('form', 'told'), [
+    ('16UC1; compressedDepth png', 'is depth'), ('32FC1; png compressed ', '32FC1 is depth'),
+    ('16SC1; png compressed ', '16SC1 is depth'), ('64FC1; tiff compressed ', '64FC1'),
+    ('h264', 'is video'), ('bgr8; hevc', 'is video'), ('bayer_xxxx8; png compressed ', 'pattern')])
+def test_formats_that_are_no_pictures_are_refused_by_name(form, told):
+    with pytest.raises(InputError, match=told):
+        decode_compressed(form, png(grey()))
+
+
+def header_of(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size and which ends there."""
+    body = b'IHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big') + bytes([8, 2, 0, 0, 0])
+    return (b'\x89PNG\r\n\x1a\n' + (13).to_bytes(4, 'big') + body
+            + zlib.crc32(body).to_bytes(4, 'big') + (8).to_bytes(4, 'big') + b'IDAT')
+
+
+def test_the_header_is_read_before_the_pixels():
+    for width, height in ((60_000, 60_000), (9_000, 9_000), (65_000_001, 1)):
+        with pytest.raises(InputError, match='million'):
+            decode_compressed('png', header_of(width, height))
+    large = png(np.zeros((100, 150, 3), np.uint8))
+    with pytest.raises(InputError, match='150×100 pixels.*up to 0.014 million'):
+        decode_compressed('png', large, 0.014)
+    assert decode_compressed('png', large, 0.015).shape == (100, 150, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.webp', '.tiff', '.bmp'])
+@pytest.mark.parametrize('share', [0.3, 0.7, 0.95])
+def test_cut_pictures_are_refused(suffix, share):
+    rng = np.random.default_rng(2)
+    whole = cv2.imencode(suffix, rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))[1].tobytes()
+    with pytest.raises(InputError, match='cut short|not a picture|damaged'):
+        decode_compressed('x', whole[:int(share * len(whole))])
 
 
 def test_compressed_refusals():

@@ -6,6 +6,7 @@ What is asserted is that every number and file agrees with the others, not that 
 """
 import csv
 import json
+import shutil
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from stm_ros.cli.evaluate import changed_config
 from stm_ros.cli.main import main
-from stm_ros.evaluation.label_files import read_label_file
-from stm_ros.evaluation.label_files import write_label_map
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.training.export import export_weights
+from stm_ros.vision.image_files import read_mask
+from stm_ros.vision.image_files import write_label_map
 
 FRAMES = 5
 
@@ -131,13 +133,38 @@ def test_what_else_was_asked_for_is_there(outcome: Path) -> None:
         assert picture.std() > 5
 
 
+def test_several_workers_find_what_one_finds(outcome: Path, davis: Path, weights: Path,
+                                             tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    assert evaluate(
+        '--dataset', 'davis2017', '--root', davis, '--weights', weights, '--out', out, '--size', 0,
+        '--memorize-every', 2, '--set', 'lost_below=0', '--ablate-memory', '--workers', 2,
+        '--engine', 'processes') == 0
+    for name in ('objects.csv', 'frames.csv', 'memories.csv'):
+        assert read_csv(out / name) == read_csv(outcome / name), name
+    label_maps = list((outcome / 'predictions').rglob('*.png'))
+    assert len(label_maps) == 2 * FRAMES
+    for path in label_maps:
+        assert (out / path.relative_to(outcome)).read_bytes() == path.read_bytes()
+
+
+def test_a_sequence_that_fails_in_a_worker_fails_the_whole(davis: Path, weights: Path,
+                                                           tmp_path: Path, capsys) -> None:
+    spoilt = tmp_path / 'davis'
+    shutil.copytree(davis, spoilt)
+    (spoilt / 'JPEGImages' / '480p' / 'two' / '00003.jpg').write_bytes(b'no picture')
+    assert evaluate('--dataset', 'davis2017', '--root', spoilt, '--weights', weights, '--out',
+                    tmp_path / 'out', '--workers', 2, '--engine', 'processes') == 2
+    assert 'two: ' in capsys.readouterr().err and not (tmp_path / 'out' / 'results.json').exists()
+
+
 def test_label_maps_start_with_the_reference(outcome: Path, davis: Path) -> None:
     """One palette PNG per frame, the first of them the annotation itself."""
     for name in ('one', 'two'):
         written = sorted((outcome / 'predictions' / name).glob('*.png'))
         assert [path.stem for path in written] == [f'{index:05d}' for index in range(FRAMES)]
         annotation = davis / 'Annotations' / '480p' / name / '00000.png'
-        np.testing.assert_array_equal(read_label_file(written[0]), read_label_file(annotation))
+        np.testing.assert_array_equal(read_mask(written[0]), read_mask(annotation))
 
 
 def test_scoring_the_written_folder_gives_the_same(
@@ -191,6 +218,7 @@ def test_youtube_vos_writes_the_archive(davis: Path, weights: Path, tmp_path: Pa
     (['--every', '0'], '--every 0: accepted is 1 or more'),
     (['--set', 'colour=3'], '--set colour=3: TrackerConfig has input_size'),
     (['--set', 'top_k=many'], '--set top_k=many: int is accepted'),
+    (['--set', 'follow_look_alikes=maybe'], 'follow_look_alikes=maybe: bool is accepted: true'),
     (['--policy', 'none'], "policy is 'none'"),
     (['--perturb', 'fog'], "no perturbation 'fog'"),
     (['--sequences', 'three'], 'no sequence three'),
@@ -205,3 +233,13 @@ def test_bad_arguments_are_refused(
     assert evaluate('--dataset', 'davis2017', '--root', davis, '--out', tmp_path, '--weights',
                     weights, *words) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('word', 'value'), [
+    ('false', False), ('False', False), ('0', False), ('no', False), ('off', False),
+    ('true', True), ('1', True), ('yes', True)])
+def test_a_setting_is_parsed_by_the_type_of_its_field(word: str, value: bool) -> None:
+    """`bool('false')` is true, and an ablation by it measured nothing."""
+    config = changed_config({}, [f'follow_look_alikes={word}', 'top_k=7', 'lost_below=0.1'])
+    assert config.follow_look_alikes is value
+    assert (config.top_k, config.lost_below) == (7, 0.1)

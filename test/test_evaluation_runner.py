@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from stm_ros.evaluation.label_files import read_label_file
-from stm_ros.evaluation.label_files import write_label_map
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.plots import worst_frames
 from stm_ros.evaluation.robustness import compare
@@ -27,6 +25,8 @@ from stm_ros.evaluation.sequences import Frame
 from stm_ros.evaluation.sequences import Protocol
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import read_mask
+from stm_ros.vision.image_files import write_label_map
 
 WIDTH, HEIGHT, SIDE = 80, 60, 20
 
@@ -110,7 +110,7 @@ def test_a_target_that_moves_away_from_a_copying_tracker(tmp_path: Path) -> None
     assert [item.region for item in run.observations] == score.region[1:-1].tolist()
     assert len(run.seconds) == 4
     for index in range(5):
-        written = read_label_file(tmp_path / 'out' / 'cat' / f'{index:05d}.png')
+        written = read_mask(tmp_path / 'out' / 'cat' / f'{index:05d}.png')
         np.testing.assert_array_equal(written, block(10))
 
 
@@ -119,20 +119,20 @@ def test_scores_from_the_written_label_maps_are_the_same(tmp_path: Path) -> None
     labels = [block(10 + 5 * index) + block(50, 2, top=2 + index) for index in range(5)]
     sequence = make_sequence(tmp_path / 'in', labels, {0: (1, 2)})
     run = run_sequence(sequence, CopyingTracker(), tmp_path / 'out')
-    scores, missing = score_folder(sequence, tmp_path / 'out')
-    assert missing == 0
-    for score, expected in zip(scores, run.scores, strict=True):
+    again = score_folder(sequence, tmp_path / 'out')
+    assert again.missing == () and again.left_out == run.left_out == []
+    for score, expected in zip(again.scores, run.scores, strict=True):
         np.testing.assert_array_equal(score.region, expected.region)
         np.testing.assert_array_equal(score.contour, expected.contour)
     (tmp_path / 'out' / 'cat' / '00002.png').unlink()
-    scores, missing = score_folder(sequence, tmp_path / 'out')
-    assert missing == 1
-    assert [score.region[2] for score in scores] == [0, 0]
-    assert [score.contour[2] for score in scores] == [0, 0]
+    again = score_folder(sequence, tmp_path / 'out')
+    assert again.missing == ('00002',)
+    assert [score.region[2] for score in again.scores] == [0, 0]
+    assert [score.contour[2] for score in again.scores] == [0, 0]
 
 
 def test_davis_2017_edge_cases(tmp_path: Path) -> None:
-    """An object that is predicted nowhere scores 0, or 1 where it is gone; extra ids are errors."""
+    """An object that is predicted nowhere scores 0, or 1 where it is gone; extra ids are told."""
     both = block(10) + block(50, 2)
     sequence = make_sequence(tmp_path, [both, both, block(10), both], {0: (1, 2)})
     scorer = SequenceScorer(sequence)
@@ -142,9 +142,12 @@ def test_davis_2017_edge_cases(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.region, [np.nan, 1, 1, np.nan])
     np.testing.assert_array_equal(second.region, [np.nan, 0, 1, np.nan])
     np.testing.assert_array_equal(second.contour, [np.nan, 0, 1, np.nan])
+    assert scorer.left_out() == []
     for ident in (3, 255):
-        with pytest.raises(InputError, match=f'holds id {ident}, the sequence has 2 objects'):
-            scorer.add(1, block(10, ident), sequence.read_annotation(1))
+        scorer.add(1, block(10) + block(40, ident), sequence.read_annotation(1))
+    assert [score.region[1] for score in scorer.scores()] == [1, 0], 'a ghost is background'
+    assert [(item.reason, item.names) for item in scorer.left_out()] == [
+        ('predicted ids that no object has', ('3', '255'))]
     with pytest.raises(InputError, match='same size'):
         scorer.add(1, block(10)[:-1], sequence.read_annotation(1))
 
@@ -156,9 +159,9 @@ def test_davis_2016_reads_white_predictions(tmp_path: Path) -> None:
     (tmp_path / 'out' / 'cat').mkdir(parents=True)
     for index in range(4):
         cv2.imwrite(str(tmp_path / 'out' / 'cat' / f'{index:05d}.png'), block(10, 255))
-    (score,), missing = score_folder(sequence, tmp_path / 'out')
-    np.testing.assert_array_equal(score.region, [np.nan, 1, 1, np.nan])
-    assert missing == 0
+    again = score_folder(sequence, tmp_path / 'out')
+    np.testing.assert_array_equal(again.scores[0].region, [np.nan, 1, 1, np.nan])
+    assert again.missing == ()
 
 
 def test_objects_of_youtube_vos_enter_later(tmp_path: Path) -> None:

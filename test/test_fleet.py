@@ -7,6 +7,7 @@ import os
 import shutil
 from argparse import Namespace
 from functools import partial
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 from fleet_arithmetic import Arithmetic
 from fleet_arithmetic import broken
 from fleet_helpers import FRAMES
+from fleet_helpers import SIZE
 from fleet_helpers import damage
 from fleet_helpers import dying
 from fleet_helpers import make_library
+from fleet_helpers import write_bag
 
 from stm_ros.cli.fleet import make_pool
 from stm_ros.cli.main import main
@@ -30,7 +33,9 @@ from stm_ros.fleet.pool import ProcessPool
 from stm_ros.fleet.replaying import FleetSettings
 from stm_ros.fleet.replaying import Outcome
 from stm_ros.fleet.replaying import ReplayWorker
+from stm_ros.fleet.report import write_report
 from stm_ros.fleet.results import write_tables
+from stm_ros.replay.clips import generate_clip
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_mask
 
@@ -180,6 +185,20 @@ def test_what_is_done_is_known_by_content_and_settings(library, tmp_path):
     assert not again.was_done
     assert FleetSettings('a', threads=3).digest() == FleetSettings('b').digest()
     assert FleetSettings('a', storage='sqlite3').digest() != FleetSettings('a').digest()
+
+
+def test_a_bag_with_a_spoilt_image_is_replayed_without_it_and_says_so(library, tmp_path):
+    images = [image for image, _ in generate_clip('occlusion', 40, SIZE)[:FRAMES]]
+    bag = write_bag(tmp_path / 'bag0', images, spoil=3)
+    recording = Recording('bag0', str(bag), reference_mask=str(library / 'bag0.mask.png'))
+    worker = ReplayWorker(FleetSettings(str(tmp_path / 'out'), storage=None))
+    outcome = worker.do(recording)
+    assert outcome.reason is None and outcome.frames == FRAMES - 1
+    assert '1 of 6 images were skipped' in outcome.notes[0]
+    again = worker.do(recording)
+    assert again.was_done and again.notes == outcome.notes
+    page = write_report(tmp_path / 'out', [again], worker.settings, 'one worker').read_text()
+    assert escape(outcome.notes[0]) in page and 'done before' in page
 
 
 @pytest.mark.parametrize('has_arrow', [

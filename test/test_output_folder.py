@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import MANIFEST
 from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.output_folder import new_file
+from stm_ros.vision.output_folder import own_living_file
 
 
 def write(folder: Path, files: dict[str, str], **options) -> None:
@@ -192,3 +194,30 @@ def test_what_is_something_else_is_named(tmp_path, monkeypatch, capsys, words, t
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_file_that_goes_on_changing_is_listed_and_stays(tmp_path):
+    own_living_file(tmp_path / 'out' / 'node.log')
+    (tmp_path / 'out' / 'node.log').write_text('one')
+    write(tmp_path / 'out', {'report': 'a'})
+    assert content(tmp_path / 'out') == {'node.log': 'one', 'report': 'a'}
+    own_living_file(tmp_path / 'out' / 'node.log')
+    (tmp_path / 'mine.log').write_text('mine')
+    with pytest.raises(InputError, match='mine.log was not written by stm'):
+        own_living_file(tmp_path / 'mine.log')
+
+
+def test_a_fault_of_the_program_is_no_user_error(monkeypatch, capsys):
+    """Traceback and 70 for what is not ours to mend by the user; a line and 2 for the rest."""
+    command = import_module('stm_ros.cli.weights')
+    for error, code, told in (
+            (ValueError('index 3'), 70, 'Traceback'), (KeyError('x'), 70, 'Traceback'),
+            (InputError('no such thing'), 2, 'stm: error: no such thing\n'),
+            (FileNotFoundError(2, 'No such file or directory', 'a.mp4'), 2,
+             'stm: error: a.mp4 cannot be read or written: No such file or directory\n')):
+        def fail(arguments: object, error: Exception = error) -> int:
+            raise error
+        monkeypatch.setattr(command, 'run', fail)
+        assert main(['weights', 'check', 'x']) == code
+        printed = capsys.readouterr().err
+        assert told in printed and ('Traceback' in printed) == (code == 70)

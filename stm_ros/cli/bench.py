@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import own_living_file
 
 if TYPE_CHECKING:
     from stm_ros.benchmark.settings import Settings
@@ -76,6 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     _check(arguments)
     settings = _settings(arguments)
+    if arguments.out is not None:
+        for name in _results(arguments):
+            own_living_file(arguments.out / name)
     if arguments.overfit:
         with TemporaryDirectory() as scratch:
             weights = _overfitted(settings, arguments.overfit, Path(scratch))
@@ -93,6 +97,17 @@ def _measure(arguments: argparse.Namespace, settings: 'Settings') -> int:
     if arguments.sweep is not None:
         return _run_sweep(arguments, settings)
     return _run_stages(arguments, settings)
+
+
+def _results(arguments: argparse.Namespace) -> list[str]:
+    """The names of the files that will be written."""
+    if arguments.sweep is not None:
+        stem = f'sweep_{arguments.sweep}'
+        return [f'{stem}.json', f'{stem}.csv', f'{stem}.png']
+    chosen = {'graph': arguments.graph, 'soak': arguments.soak is not None,
+              'against': arguments.against is not None}
+    stem = next((name for name, is_chosen in chosen.items() if is_chosen), 'bench')
+    return [f'{stem}.json', f'{stem}.csv']
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,9 @@ from stm_ros.replay.demo_clips import bikes_source
 from stm_ros.replay.demo_clips import boxed_clip
 from stm_ros.replay.demo_clips import composed_clip
 from stm_ros.replay.sources import open_source
+from stm_ros.replay.writers import result_output
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import own_living_file
 from stm_ros.vision.prompts import parse_box
 
 
@@ -41,6 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError('the demo needs ROS 2 (rclpy): run `make demo`, or source a ROS 2 in '
                          'which stm_ros is built. `stm replay` follows targets without ROS')
     folder = Path(arguments.out)
+    given = [each for each in (arguments.video, arguments.weights) if each is not None]
+    # before any work: what is in the way is not found out after a minute
+    for place in (folder, *(() if arguments.no_clip else (folder / 'clip',))):
+        result_output(place, inputs=given, more=['contact_sheet.png'])
     # made now, so that a bad video or box is refused before anything is started
     video = _video_clip(arguments)
     clips = [(folder, lambda: video)]
@@ -53,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stm_ros.node.demo.process import prepare_environment
     prepare_environment()
     from stm_ros.node.demo.show import show_clips
+    own_living_file(folder / 'node.log')
     return show_clips(clips, folder / 'node.log', parameters)
 
 

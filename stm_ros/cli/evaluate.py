@@ -3,21 +3,35 @@
 """`stm eval`: measure a tracker on DAVIS-2016, DAVIS-2017, YouTube-VOS, or a folder like them."""
 from argparse import ArgumentParser
 from argparse import Namespace
+from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stm_ros.cli.devices import check_device
+from stm_ros.cli.fleet import add_worker_arguments
+from stm_ros.cli.fleet import check_workers
+from stm_ros.cli.fleet import make_pool
 from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.datasets import Benchmark
     from stm_ros.evaluation.report import Evaluation
+    from stm_ros.evaluation.runner import RunAll
     from stm_ros.tracking import TrackerConfig
 
+_ARCHIVE = 'submission.zip'
+_RESULTS = ('predictions', 'results.json', 'objects.csv', 'frames.csv', 'attributes.csv',
+            'perturbations.csv', 'memories.csv', 'report.png', 'calibration.png',
+            'perturbations.png', 'memories.png', 'calibration.json', _ARCHIVE)
+_WORDS = {'true': True, 'yes': True, 'on': True, '1': True,
+          'false': False, 'no': False, 'off': False, '0': False}
 _TRACKER_OPTIONS = ('input_size', 'max_frames', 'memorize_every', 'top_k', 'policy', 'dtype')
 
 
@@ -66,6 +80,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--fit-calibration', action='store_true',
         help="ignore the weights' calibration and write one fitted here to calibration.json",
     )
+    spread = parser.add_argument_group(
+        'several sequences at a time, by stm fleet; times of a frame are then those of a full '
+        'machine')
+    add_worker_arguments(spread, workers=1)
     more.add_argument('--quiet', action='store_true', help='no progress bar')
 
 
@@ -80,19 +98,24 @@ def run(arguments: Namespace) -> int:
     from stm_ros.evaluation.report import write_report
     from stm_ros.evaluation.youtube_vos import write_archive
 
+    given = (arguments.root, arguments.predictions, arguments.weights, arguments.attributes)
+    folder = OutputFolder(arguments.out, _RESULTS, [each for each in given if each is not None])
     benchmark = _benchmark(arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    predictions = arguments.predictions or arguments.out / 'predictions'
-    evaluation = _evaluate(arguments, benchmark, predictions)
-    write_report(arguments.out, evaluation)
-    write_plots(arguments.out, evaluation, benchmark, predictions)
-    print(as_text(evaluation))
-    if not evaluation.scores:
-        print('the split is not annotated beyond its first masks: nothing was scored')
-    if arguments.dataset == 'youtube-vos':
-        archive = arguments.out / 'submission.zip'
-        count = write_archive(archive, predictions, benchmark.sequences)
-        print(f'for the server: {archive} ({count} label maps)')
+    check_device(arguments.device)
+    with folder:
+        out = folder.staging
+        predictions = arguments.predictions or out / 'predictions'
+        evaluation = _evaluate(arguments, benchmark, predictions, out)
+        # from here on, what took hours is not thrown away for a plot
+        folder.keep_partial = True
+        write_report(out, evaluation)
+        print(as_text(evaluation))
+        if not evaluation.scores:
+            print('the split is not annotated beyond its first masks: nothing was scored')
+        if arguments.dataset == 'youtube-vos':
+            count = write_archive(out / _ARCHIVE, predictions, benchmark.sequences)
+            print(f'for the server: {arguments.out / _ARCHIVE} ({count} label maps)')
+        write_plots(out, evaluation, benchmark, predictions)
     print(f'report: {arguments.out}')
     return 0
 
@@ -106,7 +129,8 @@ def _check_packages() -> None:
         )
 
 
-def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -> 'Evaluation':
+def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
+              out: Path) -> 'Evaluation':
     from stm_ros.evaluation.experiment import Subject
     from stm_ros.evaluation.experiment import evaluate_predictions
     from stm_ros.evaluation.experiment import evaluate_tracker
@@ -132,14 +156,28 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path) -
         network = load_network(arguments.model, arguments.weights)
         if arguments.fit_calibration:
             network = without_calibration(network)
-        evaluation = evaluate_tracker(
-            benchmark, Subject(network, config, arguments.device), predictions, perturbations,
-            arguments.ablate_memory, arguments.quiet,
-        )
+        with ExitStack() as stack:
+            evaluation = evaluate_tracker(
+                benchmark, Subject(network, config, arguments.device), predictions, perturbations,
+                arguments.ablate_memory, arguments.quiet,
+                _run_all(arguments, len(benchmark.sequences), stack),
+            )
         settings['weights'] = str(arguments.weights or 'shipped')
         if arguments.fit_calibration and evaluation.calibration is not None:
-            write_calibration(arguments.out / 'calibration.json', evaluation.observations)
+            write_calibration(out / 'calibration.json', evaluation.observations)
     return replace(evaluation, settings={**evaluation.settings, **settings})
+
+
+def _run_all(arguments: Namespace, sequences: int, stack: ExitStack) -> 'RunAll | None':
+    """What runs the sequences, where it is not this process; it ends with `stack`."""
+    check_workers(arguments)
+    if arguments.workers == 1 and not arguments.ray_address:
+        return None
+    from stm_ros.fleet.evaluating import EvaluationWorker
+    from stm_ros.fleet.evaluating import run_all_by
+
+    pool, _ = make_pool(arguments, EvaluationWorker.maker(arguments.threads), sequences)
+    return partial(run_all_by, stack.enter_context(pool))
 
 
 def _benchmark(arguments: Namespace) -> 'Benchmark':
@@ -186,8 +224,19 @@ def changed_config(changes: dict[str, Any], settings: list[str]) -> 'TrackerConf
         name, _, value = setting.partition('=')
         if name not in types:
             raise InputError(f'--set {setting}: TrackerConfig has {", ".join(types)}')
-        try:
-            changes[name] = types[name](value)
-        except ValueError as error:
-            raise InputError(f'--set {setting}: {types[name].__name__} is accepted') from error
+        changes[name] = _parsed(types[name], value, setting)
     return TrackerConfig(**changes)
+
+
+def _parsed(kind: type, value: str, setting: str) -> Any:
+    """The value of a setting in the type of its field; bool('false') would be true."""
+    if kind is bool:
+        if value.lower() not in _WORDS:
+            raise InputError(f'--set {setting}: bool is accepted: {", ".join(_WORDS)}')
+        return _WORDS[value.lower()]
+    if kind not in (int, float, str):
+        raise InputError(f'--set {setting}: a {kind.__name__} cannot be set in this way')
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise InputError(f'--set {setting}: {kind.__name__} is accepted') from error

@@ -52,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           'the expected ones (default %(default)s)')
 
 
-def add_worker_arguments(group: 'argparse._ArgumentGroup') -> None:
-    """Declare how many workers there are, and where."""
-    group.add_argument('--workers', type=int, default=0, metavar='N', help='at a time; 0 for one '
-                       'for each processor this process may use (default %(default)s)')
+def add_worker_arguments(group: 'argparse._ArgumentGroup', workers: int = 0) -> None:
+    """Declare how many workers there are, by default `workers`, and where."""
+    group.add_argument('--workers', type=int, default=workers, metavar='N', help='at a time; 0 '
+                       'for one for each processor this process may use (default %(default)s)')
     group.add_argument('--threads', type=int, default=1, help='processor threads of each worker '
                        '(default %(default)s)')
     group.add_argument('--engine', choices=ENGINES, default='auto', help='ray, processes of this '
@@ -158,6 +158,7 @@ def _replayed(pool: 'Pool', recordings: 'list[Recording]') -> 'list[Outcome]':
         outcomes[answer.index] = replace(outcome, losses=answer.losses)
         print(f'[{len(outcomes)}/{len(recordings)}] {recording.name}: {status_of(outcome)}'
               f'{f", {outcome.reason}" if outcome.reason else f", {outcome.frames} frames"}'
+              f'{"".join(f"; {note}" for note in outcome.notes)}'
               f'{f", {answer.losses} workers died with it" if answer.losses else ""}',
               file=sys.stderr, flush=True)
     return [outcomes[index] for index in range(len(recordings))]

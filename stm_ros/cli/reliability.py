@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from stm_ros.cli.evaluate import changed_config
 from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.reliability import ClipOutcome
     from stm_ros.evaluation.reliability_clips import ReliabilityClip
     from stm_ros.tracking import Tracker
+
+_RESULTS = ('reliability.json', 'clips.csv', 'frames.csv', 'timeline.png')
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,6 +57,10 @@ def run(arguments: Namespace) -> int:
     from stm_ros.evaluation.reliability_report import write_report
     from stm_ros.tracking import Tracker
 
+    pictures = [f'{case}_{number}.jpg' for case in CASES for number in range(arguments.clips)]
+    output = OutputFolder(
+        arguments.out, [*_RESULTS, *(pictures if arguments.sheets else [])],
+        [] if arguments.weights is None else [arguments.weights])
     width, height = parse_size(arguments.size)
     size = (height, width)
     cases = [name for name in arguments.cases.split(',') if name] or list(CASES)
@@ -63,18 +70,21 @@ def run(arguments: Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     config = changed_config({'input_size': min(size)}, arguments.settings)
     tracker = Tracker.from_pretrained(arguments.model, arguments.weights, arguments.device, config)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    outcomes = [_measure(tracker, clip, arguments) for clip in clips]
     settings = {'model': arguments.model, 'weights': str(arguments.weights or 'shipped'),
                 'fingerprint': tracker.engine.fingerprint, 'size': list(size),
                 'seed': arguments.seed, 'device': arguments.device, 'tracker': asdict(config)}
-    write_report(arguments.out, outcomes, settings)
-    print(as_text(outcomes))
+    with output:
+        outcomes = [_measure(tracker, clip, arguments, output.staging) for clip in clips]
+        # from here on, what took an hour is not thrown away for a plot
+        output.keep_partial = True
+        print(as_text(outcomes))
+        write_report(output.staging, outcomes, settings)
     print(f'report: {arguments.out}')
     return 0
 
 
-def _measure(tracker: 'Tracker', clip: 'ReliabilityClip', arguments: Namespace) -> 'ClipOutcome':
+def _measure(tracker: 'Tracker', clip: 'ReliabilityClip', arguments: Namespace,
+             folder: Path) -> 'ClipOutcome':
     from stm_ros.evaluation.reliability import measure_clip
     from stm_ros.evaluation.reliability_report import ContactSheet
 
@@ -83,7 +93,7 @@ def _measure(tracker: 'Tracker', clip: 'ReliabilityClip', arguments: Namespace) 
         return measure_clip(tracker, clip)
     sheet = ContactSheet()
     outcome = measure_clip(tracker, clip, sheet.watch)
-    sheet.write(arguments.out / f'{clip.case}_{clip.number}.jpg')
+    sheet.write(folder / f'{clip.case}_{clip.number}.jpg')
     return outcome
 
 

@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     summary = replay(
         source, tracker, arguments.out, show_first,
         bag_storage=storage, limit=arguments.max_frames, inputs=inputs, on_frame=_show_progress)
+    for note in source.notes:
+        print(f'stm: note: {note}', file=sys.stderr)
     _report(summary, time.monotonic() - started, Path(arguments.out), tracker)
     return 0
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from stm_ros.vision.output_folder import refuse_overlap
+
 if TYPE_CHECKING:
     from stm_ros.networks.stm_lite import STMLite
 
@@ -42,6 +44,8 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.export import imagenet_state
     from stm_ros.training.loop import Trainer
 
+    refuse_overlap(arguments.out, [each for each in (arguments.data, arguments.dev)
+                                   if each is not None])
     config = load_config(arguments.config, arguments.data)
     if arguments.iterations:
         config = shortened(config, arguments.iterations)

@@ -65,14 +65,14 @@ def read_attributes(root: Path, path: Path | None) -> dict[str, tuple[str, ...]]
         path = root / 'db_info.yml'
         if not path.is_file():
             return {}
-    content = yaml.safe_load(path.read_text(encoding='utf-8'))
     try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
         if 'sequences' in content:
             pairs = [(item['name'], item['attributes']) for item in content['sequences']]
         else:
             pairs = list(content.items())
         return {str(name): tuple(map(str, tags or ())) for name, tags in pairs}
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, UnicodeError, yaml.YAMLError) as error:
         raise InputError(
             f'{path} is not a list of attributes: accepted are the form of db_info.yml '
             '(sequences: [{name, attributes}]) and {sequence: [attributes]}'

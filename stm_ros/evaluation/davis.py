@@ -7,15 +7,18 @@ and `ImageSets/<year or resolution>/<split>.txt`. The resolution's folder and th
 left out.
 """
 from collections.abc import Sequence as Items
-from dataclasses import replace
 from pathlib import Path
 
+from stm_ros.evaluation.annotations import ONLY_ID
+from stm_ros.evaluation.annotations import style_of
 from stm_ros.evaluation.sequences import IMAGE_SUFFIXES
 from stm_ros.evaluation.sequences import Protocol
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.evaluation.sequences import choose
 from stm_ros.evaluation.sequences import read_frames
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_folders import files_in
+from stm_ros.vision.image_folders import folders_in
 
 
 def load_sequences(
@@ -30,8 +33,8 @@ def load_sequences(
     split, names = _davis_split(protocol, root, split, images)
     if not names:
         raise InputError(f'split {split} of {root} lists no sequence')
-    available = {path.name for path in images.iterdir() if path.is_dir()}
-    chosen = choose(sorted(available), wanted, images) if wanted else names
+    available = [path.name for path in folders_in(images)]
+    chosen = choose(available, wanted, images) if wanted else names
     return split, [
         _davis_sequence(protocol, name, images / name, annotations / name) for name in chosen
     ]
@@ -40,14 +43,19 @@ def load_sequences(
 def _davis_sequence(
     protocol: Protocol, name: str, images: Path, annotations: Path
 ) -> Sequence:
-    frames = read_frames(images, annotations)
-    if frames[0].annotation_path is None:
-        raise InputError(f'{annotations} has no {frames[0].name}.png: the first mask is needed')
-    sequence = Sequence(name, protocol, frames, entries={})
-    highest = int(sequence.read_annotation(0).max())
-    if highest == 0:
-        raise InputError(f'{frames[0].annotation_path} holds no object')
-    return replace(sequence, entries={0: tuple(range(1, highest + 1))})
+    frames, orphans = read_frames(images, annotations)
+    first = frames[0].annotation_path
+    if first is None:
+        told = f'; it holds {orphans[0].names[0]}.png, and masks belong to images by name' if (
+            orphans) else ''
+        raise InputError(
+            f'{annotations} has no {frames[0].name}.png: the first mask is needed{told}')
+    style, ids = style_of(first)
+    if not ids:
+        raise InputError(f'{first} holds no object')
+    if protocol is Protocol.DAVIS_2016:
+        ids = (ONLY_ID,)
+    return Sequence(name, protocol, frames, {0: ids}, style, tuple(orphans))
 
 
 def _resolution_folder(folder: Path, resolution: str) -> Path:
@@ -59,8 +67,7 @@ def _resolution_folder(folder: Path, resolution: str) -> Path:
         )
     if (folder / resolution).is_dir():
         return folder / resolution
-    inner = sorted(path for path in folder.iterdir() if path.is_dir())
-    nested = [path for path in inner if any(child.is_dir() for child in path.iterdir())]
+    nested = [path for path in folders_in(folder) if folders_in(path)]
     if not nested:
         return folder
     if len(nested) == 1:
@@ -77,9 +84,10 @@ def _davis_split(
     """The split's name and its sequences; all there are where the folder has no ImageSets."""
     year = protocol.value.removeprefix('davis')
     folders = [root / 'ImageSets' / year, root / 'ImageSets' / '480p', root / 'ImageSets']
-    lists = {path.stem: path for folder in reversed(folders) for path in folder.glob('*.txt')}
+    lists = {path.stem: path for folder in reversed(folders) if folder.is_dir()
+             for path in files_in(folder, ('.txt',))}
     if not lists and split is None:
-        return 'all', sorted(path.name for path in images.iterdir() if path.is_dir())
+        return 'all', [path.name for path in folders_in(images)]
     if split is None:
         split = 'val' if 'val' in lists else next(iter(lists)) if len(lists) == 1 else ''
     if split not in lists:
@@ -87,7 +95,7 @@ def _davis_split(
             f'{root / "ImageSets"} has no split {split or "val"}: '
             f'there are {", ".join(sorted(lists)) or "none"}'
         )
-    lines = lists[split].read_text(encoding='utf-8').split('\n')
+    lines = lists[split].read_text(encoding='utf-8-sig').split('\n')
     return split, list(dict.fromkeys(_sequence_of(line) for line in lines if line.strip()))
 
 

@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.datasets import Benchmark
-from stm_ros.evaluation.label_files import benchmark_palette
-from stm_ros.evaluation.label_files import read_label_file
 from stm_ros.evaluation.measures import boundary_map
 from stm_ros.evaluation.measures import disk
 from stm_ros.evaluation.report import Evaluation
@@ -21,6 +19,7 @@ from stm_ros.evaluation.robustness import Comparison
 from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Sequence
+from stm_ros.vision.palette import PALETTE
 
 WORST_FRAMES = 6
 MAX_SEQUENCES = 20
@@ -61,7 +60,7 @@ def worst_frames(scores: Items[ObjectScore], count: int = WORST_FRAMES) -> list[
 
 def draw_frame(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The image (H×W×3 uint8 RGB) with the prediction tinted and the truth's contour in white."""
-    colours = benchmark_palette()[prediction]
+    colours = PALETTE[prediction]
     tinted = cv2.addWeighted(image, 0.5, colours, 1.0, 0)
     picture = np.where(prediction[..., None] > 0, tinted, image)
     for ident in np.unique(truth[truth > 0]):
@@ -116,7 +115,7 @@ def _draw_worst(
     frame = sequence.frames[index]
     truth = sequence.read_annotation(index)
     path = predictions / sequence.name / f'{frame.name}.png'
-    prediction = read_label_file(path) if path.is_file() else np.zeros_like(truth)
+    prediction = sequence.read_prediction(path) if path.is_file() else np.zeros_like(truth)
     own = [score for score in scores if score.sequence == sequence.name]
     region = np.nanmean([score.region[index] for score in own])
     contour = np.nanmean([score.contour[index] for score in own])

@@ -19,8 +19,11 @@ from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.scoring import summarise_attributes
 from stm_ros.evaluation.scoring import summarise_groups
 from stm_ros.evaluation.scoring import youtube_vos_mean
+from stm_ros.evaluation.sequences import LeftOut
 
 Row = dict[str, Any]
+_MOST_LINES = 30
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Evaluation:
     calibration: Calibration | None = None
     perturbations: list[Comparison] = field(default_factory=list)
     memories: list[Comparison] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> None:
@@ -60,6 +64,7 @@ def as_dictionary(evaluation: Evaluation) -> dict[str, Any]:
         'settings': evaluation.settings,
         'seconds_per_frame': evaluation.seconds_per_frame,
         'missing_predictions': evaluation.missing_predictions,
+        'left_out': [{**asdict(item), 'count': len(item.names)} for item in evaluation.left_out],
     }
     if evaluation.scores:
         groups = summarise_groups(evaluation.scores)
@@ -154,6 +159,7 @@ def as_text(evaluation: Evaluation) -> str:
         lines += _summary_table('sequence', rows)
         if attributes:
             lines += ['', *_summary_table('attribute', attributes)]
+    lines += _left_out_lines(evaluation.left_out)
     if evaluation.missing_predictions:
         lines.append(f'{evaluation.missing_predictions} frames had no prediction: scored as empty')
     if evaluation.seconds_per_frame is not None:
@@ -200,6 +206,19 @@ def _summary_table(title: str, summaries: dict[str, Summary]) -> list[str]:
 def _comparison_line(item: Comparison) -> str:
     name = item.name if item.strength is None else f'{item.name}:{item.strength}'
     return f'{name:<24} {100 * item.changed:6.1f} {100 * item.clean:6.1f} {100 * item.drop:6.1f}'
+
+
+def _left_out_lines(left_out: list[LeftOut]) -> list[str]:
+    """One line for each thing that does not count, the first few of its names in it."""
+    if not left_out:
+        return []
+    lines = ['not in these figures:']
+    for item in left_out[:_MOST_LINES]:
+        names = ', '.join(item.names[:_MOST_NAMES]) + (
+            f' ... {item.names[-1]}' if len(item.names) > _MOST_NAMES else '')
+        lines.append(f'  {item.sequence}: {item.reason} ({len(item.names)}): {names}')
+    more = len(left_out) - _MOST_LINES
+    return lines + ([f'  and {more} more, see results.json'] if more > 0 else [])
 
 
 def _calibration_line(calibration: Calibration) -> str:

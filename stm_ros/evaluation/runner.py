@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from stm_ros.evaluation.label_files import write_label_map
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import SequenceScorer
 from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Frame
+from stm_ros.evaluation.sequences import LeftOut
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import write_label_map
 
 STREAM = 'benchmark'
 FRAME_INTERVAL_NS = 40_000_000
@@ -75,12 +77,29 @@ class Observation:
 
 @dataclass(frozen=True)
 class SequenceRun:
-    """The outcome of one sequence: scores per object, observations, seconds of each step."""
+    """The outcome of one sequence: scores per object, observations, seconds of each step, and what
+    does not count.
+    """
 
     sequence: Sequence
     scores: list[ObjectScore]
     observations: list[Observation]
     seconds: list[float]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SequenceTask:
+    """A sequence to be run, with all that it takes; see run_sequence."""
+
+    sequence: Sequence
+    make_tracker: MakeTracker
+    folder: Path | None = None
+    perturbation: Perturbation | None = None
+
+
+RunAll = Callable[[list[SequenceTask]], Iterator[SequenceRun]]
+"""Runs sequences in any order, as many at a time as it likes."""
 
 
 def track(
@@ -147,7 +166,8 @@ def run_sequence(
                 visible = bool((tracked.label_map == ident).any() or (tracked.truth == ident).any())
                 claims.append((tracked.index, ident, tracked.confidences[ident], visible))
     scores = scorer.scores()
-    return SequenceRun(sequence, scores, _observations(sequence, scores, claims), seconds)
+    return SequenceRun(sequence, scores, _observations(sequence, scores, claims), seconds,
+                       scorer.left_out())
 
 
 def run_benchmark(
@@ -157,17 +177,30 @@ def run_benchmark(
     perturbation: Perturbation | None = None,
     title: str = 'tracking',
     quiet: bool = False,
+    run_all: RunAll | None = None,
 ) -> list[SequenceRun]:
-    """Run every sequence with a tracker of its own, showing progress on stderr."""
+    """Run every sequence with a tracker of its own, showing progress on stderr.
+
+    :param run_all: runs them elsewhere; one after another here where it is None.
+    """
     sequences = list(sequences)
     total = sum(len(sequence.frames) for sequence in sequences)
     runs = []
     with tqdm(total=total, desc=title, unit='frame', disable=quiet) as progress:
-        for sequence in sequences:
-            runs.append(run_sequence(sequence, make_tracker(sequence), folder, perturbation))
-            progress.update(len(sequence.frames))
+        tasks = [SequenceTask(sequence, make_tracker, folder, perturbation)
+                 for sequence in sequences]
+        for run in map(run_task, tasks) if run_all is None else run_all(tasks):
+            runs.append(run)
+            progress.update(len(run.sequence.frames))
             progress.set_postfix_str(_progress_note(runs))
-    return runs
+    places = {sequence.name: place for place, sequence in enumerate(sequences)}
+    return sorted(runs, key=lambda run: places[run.sequence.name])
+
+
+def run_task(task: SequenceTask) -> SequenceRun:
+    """Run a sequence with a tracker of its own."""
+    return run_sequence(task.sequence, task.make_tracker(task.sequence), task.folder,
+                        task.perturbation)
 
 
 def all_scores(runs: Iterable[SequenceRun]) -> list[ObjectScore]:

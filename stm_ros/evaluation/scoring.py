@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_ros.evaluation.label_files import read_label_file
 from stm_ros.evaluation.measures import Statistics
 from stm_ros.evaluation.measures import contour_accuracy
 from stm_ros.evaluation.measures import region_similarity
 from stm_ros.evaluation.measures import statistics
+from stm_ros.evaluation.sequences import LeftOut
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_folders import files_in
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,16 @@ class SequenceScorer:
         length = len(sequence.frames)
         self._region = {ident: np.full(length, np.nan) for ident in sequence.object_ids}
         self._contour = {ident: np.full(length, np.nan) for ident in sequence.object_ids}
+        self._ghosts: set[int] = set()
+        self._unshown: set[int] = set()
+
+    def left_out(self) -> list[LeftOut]:
+        """What does not count, as far as it was seen."""
+        ghosts = (('predicted ids that no object has', self._ghosts),
+                  ('annotated objects that were not shown to the tracker', self._unshown))
+        return [*self._sequence.unscored(), *(
+            LeftOut(self._sequence.name, reason, tuple(map(str, sorted(ids))))
+            for reason, ids in ghosts if ids)]
 
     def scores_at(self, index: int) -> list[int]:
         """The ids that are scored on frame `index`."""
@@ -72,8 +83,9 @@ class SequenceScorer:
     def add(self, index: int, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Score frame `index`: two H×W uint8 label maps.
 
-        An object that the prediction lacks counts as an empty mask. Raises InputError for an id
-        that no object of the sequence has, and where the sizes differ.
+        An object that the prediction lacks counts as an empty mask; an id that no object of the
+        sequence has counts as background, and is told by `left_out`. Raises InputError where the
+        sizes differ.
         """
         place = f'{self._sequence.name}, frame {self._sequence.frames[index].name}'
         if prediction.shape != truth.shape:
@@ -81,12 +93,9 @@ class SequenceScorer:
                 f'{place}: the prediction has shape {prediction.shape}, the annotation '
                 f'{truth.shape}; they must have the same size'
             )
-        highest = max(self._sequence.object_ids)
-        if prediction.max() > highest:
-            raise InputError(
-                f'{place}: the prediction holds id {prediction.max()}, the sequence has '
-                f'{highest} objects'
-            )
+        for found, where in ((prediction, self._ghosts), (truth, self._unshown)):
+            for ident in set(np.unique(found).tolist()) - {0, *self._sequence.object_ids}:
+                where.add(ident)
         for ident in self.scores_at(index):
             predicted = prediction == ident
             true = truth == ident
@@ -110,27 +119,35 @@ class SequenceScorer:
         ]
 
 
-def score_folder(sequence: Sequence, folder: Path) -> tuple[list[ObjectScore], int]:
-    """Score the label maps `folder/<sequence>/<frame>.png` of an earlier run.
-
-    Returns the objects' scores and the number of frames without a file, which count as empty.
+@dataclass(frozen=True)
+class FolderScore:
+    """The objects' scores of a folder of label maps, the frames without a file (which count as
+    empty), and what does not count.
     """
+
+    scores: list[ObjectScore]
+    missing: tuple[str, ...]
+    left_out: list[LeftOut]
+
+
+def score_folder(sequence: Sequence, folder: Path) -> FolderScore:
+    """Score the label maps `folder/<sequence>/<frame>.png` of an earlier run."""
     scorer = SequenceScorer(sequence)
-    missing = 0
+    files = {}
+    if (folder / sequence.name).is_dir():
+        files = {path.stem: path for path in files_in(folder / sequence.name, ('.png',))}
+    missing = []
     for index, frame in enumerate(sequence.frames):
         if not scorer.scores_at(index):
             continue
         truth = sequence.read_annotation(index)
-        path = folder / sequence.name / f'{frame.name}.png'
-        if path.is_file():
-            prediction = read_label_file(path)
-            if sequence.merges_objects:
-                prediction = (prediction > 0).astype(np.uint8)
+        if frame.name in files:
+            prediction = sequence.read_prediction(files[frame.name])
         else:
             prediction = np.zeros_like(truth)
-            missing += 1
+            missing.append(frame.name)
         scorer.add(index, prediction, truth)
-    return scorer.scores(), missing
+    return FolderScore(scorer.scores(), tuple(missing), scorer.left_out())
 
 
 def summarise(scores: Iterable[ObjectScore]) -> Summary:

@@ -17,14 +17,15 @@ from zipfile import ZipInfo
 
 import numpy as np
 
-from stm_ros.evaluation.label_files import read_label_file
+from stm_ros.evaluation.annotations import Style
+from stm_ros.evaluation.annotations import read_annotation
 from stm_ros.evaluation.sequences import Frame
+from stm_ros.evaluation.sequences import LeftOut
 from stm_ros.evaluation.sequences import Protocol
 from stm_ros.evaluation.sequences import Sequence
 from stm_ros.evaluation.sequences import choose
 from stm_ros.evaluation.sequences import read_frames
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.masks import IGNORED_LABEL
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The archive's time stamp, so that equal results give equal archives."""
@@ -43,10 +44,15 @@ def load_sequences(
     images = folder / 'JPEGImages'
     if (folder.parent / f'{folder.name}_all_frames').is_dir():
         images = folder.parent / f'{folder.name}_all_frames' / 'JPEGImages'
-    return split, [
+    found = [
         _load_sequence(name, videos[name], images / name, folder / 'Annotations' / name, seen)
         for name in choose(sorted(videos), wanted, folder)
     ]
+    if not any(sequence.entries for sequence in found):
+        told = next((item for sequence in found for item in sequence.left_out), None)
+        raise InputError(f'{folder} shows no object to track' + (
+            f': sequence {told.sequence}: {told.reason} {", ".join(told.names)}' if told else ''))
+    return split, found
 
 
 def write_archive(path: Path, predictions: Path, sequences: Iterable[Sequence]) -> int:
@@ -86,7 +92,7 @@ def _split_folder(root: Path, split: str | None) -> tuple[str, Path]:
 
 def _read_meta(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        videos = json.loads(path.read_text(encoding='utf-8'))['videos']
+        videos = json.loads(path.read_text(encoding='utf-8-sig'))['videos']
         for video in videos.values():
             for ident, target in video['objects'].items():
                 int(ident), list(target['frames'])
@@ -114,37 +120,45 @@ def _load_sequence(
     annotations: Path,
     seen: frozenset[str] | None,
 ) -> Sequence:
-    frames = read_frames(images, annotations)
+    frames, left_out = read_frames(images, annotations)
     objects = {int(ident): target for ident, target in video['objects'].items()}
     unseen = None
     if seen is not None and all('category' in target for target in objects.values()):
         unseen = frozenset(i for i, target in objects.items() if target['category'] not in seen)
+    entries, shown = _find_entries(frames, frozenset(objects))
+    entered = {ident for ids in entries.values() for ident in ids}
+    ghosts = {ident for ids in shown.values() for ident in ids} - set(objects)
+    for reason, ids in (('no annotation shows object', set(objects) - entered),
+                        ('meta.json does not list object', ghosts)):
+        if ids:
+            left_out.append(LeftOut(name, reason, tuple(map(str, sorted(ids)))))
     return Sequence(
         name,
         Protocol.YOUTUBE_VOS,
         frames,
-        entries=_find_entries(name, frames, frozenset(objects)),
+        entries=entries,
+        left_out=tuple(left_out),
+        shown=shown,
         listed={ident: frozenset(target['frames']) for ident, target in objects.items()},
         unseen=unseen,
     )
 
 
 def _find_entries(
-    name: str, frames: tuple[Frame, ...], ids: frozenset[int]
-) -> dict[int, tuple[int, ...]]:
-    """The frame on which each object is first annotated."""
+    frames: tuple[Frame, ...], ids: frozenset[int]
+) -> tuple[dict[int, tuple[int, ...]], dict[int, frozenset[int]]]:
+    """The frames on which objects are first annotated: those objects, and all that are there."""
     entries: dict[int, tuple[int, ...]] = {}
+    shown: dict[int, frozenset[int]] = {}
     waiting = set(ids)
     for index, frame in enumerate(frames):
         if frame.annotation_path is None or not waiting:
             continue
-        present = {int(value) for value in np.unique(read_label_file(frame.annotation_path))}
-        entering = waiting & present - {0, IGNORED_LABEL}
+        annotation = read_annotation(frame.annotation_path, Style.IDS, ids)
+        present = {int(value) for value in np.unique(annotation)} - {0}
+        entering = waiting & present
         if entering:
             entries[index] = tuple(sorted(entering))
+            shown[index] = frozenset(present)
             waiting -= entering
-    if waiting:
-        raise InputError(
-            f'sequence {name}: no annotation shows object {", ".join(map(str, sorted(waiting)))}'
-        )
-    return entries
+    return entries, shown

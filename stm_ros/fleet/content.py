@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stm_ros.fleet.library import Recording
-from stm_ros.replay.sources import BAG_SUFFIXES
 from stm_ros.vision.errors import InputError
 
 _CHUNK = 1 << 20
@@ -82,8 +81,7 @@ def brought_here(recording: Recording) -> Iterator[Path]:
         try:
             system, place = _remote(recording.source)
             target = Path(folder) / Path(place.rstrip('/')).name
-            is_file = target.suffix in BAG_SUFFIXES or system.isfile(place)
-            system.get(place, str(target), recursive=not is_file)
+            system.get(place, str(target), recursive=not system.isfile(place))
         except InputError:
             raise
         # each file system has its own errors

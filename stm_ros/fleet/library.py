@@ -12,8 +12,10 @@ from typing import Any
 
 import yaml
 
-from stm_ros.replay.sources import BAG_SUFFIXES
-from stm_ros.replay.sources import DEFAULT_RATE
+from stm_ros.replay.bag_names import METADATA
+from stm_ros.replay.bag_names import STORAGE_SUFFIXES
+from stm_ros.replay.bag_names import storage_suffix
+from stm_ros.replay.frames import DEFAULT_RATE
 from stm_ros.vision.errors import InputError
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm')
@@ -81,7 +83,7 @@ def read_library(path: Path, defaults: dict[str, Any]) -> list[Recording]:
                       for name, source in _found_in(path)]
         if not recordings:
             raise InputError(f'{path} holds no bag (a folder with metadata.yaml, '
-                             f'{", ".join(BAG_SUFFIXES)}) and no video '
+                             f'{", ".join(STORAGE_SUFFIXES)}) and no video '
                              f'({", ".join(VIDEO_SUFFIXES)})')
     else:
         recordings = _of_manifest(path, defaults)
@@ -97,9 +99,9 @@ def read_library(path: Path, defaults: dict[str, Any]) -> list[Recording]:
 
 def _found_in(folder: Path) -> list[tuple[str, Path]]:
     """Bags and videos below a folder, with a name made of their place in it."""
-    bags = {path.parent for path in folder.rglob('metadata.yaml')}
-    files = [path for path in folder.rglob('*')
-             if path.suffix.lower() in (*BAG_SUFFIXES, *VIDEO_SUFFIXES) and path.parent not in bags]
+    bags = {path.parent for path in folder.rglob(METADATA)}
+    files = [path for path in folder.rglob('*') if path.parent not in bags
+             and (storage_suffix(path) is not None or path.suffix.lower() in VIDEO_SUFFIXES)]
     found = []
     for path in sorted([*bags, *files]):
         place = path.relative_to(folder)

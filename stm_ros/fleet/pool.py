@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks for workers that may die: processes of this machine."""
 import multiprocessing
+import pickle
 import traceback
 from abc import ABC
 from abc import abstractmethod
@@ -139,7 +140,7 @@ class ProcessPool(Pool):
             chosen = idle.pop() if idle else self._start()
             chosen.index = waiting.popleft()
             try:
-                chosen.line.send((chosen.index, tasks[chosen.index]))
+                chosen.line.send_bytes(pickle.dumps(tasks[chosen.index]))
             except (BrokenPipeError, ConnectionResetError):
                 # it died at rest: the task was never its own
                 waiting.appendleft(chosen.index)
@@ -158,7 +159,7 @@ class ProcessPool(Pool):
         index = each.index
         assert index is not None
         try:
-            kind, content = each.line.recv()
+            kind, content = pickle.loads(each.line.recv_bytes())
         except (EOFError, ConnectionResetError):
             each.process.join(_PATIENCE_SECONDS)
             why = f'exit code {each.process.exitcode}'
@@ -175,23 +176,27 @@ class ProcessPool(Pool):
 
 
 def _serve(line: Connection, make_worker: MakeWorker) -> None:
-    """The life of a worker: make what it works with, and do what comes along the line."""
+    """The life of a worker: make what it works with, and do what comes along the line.
+
+    As plain pickles: torch would have tensors shared, which outlive no sender.
+    """
     worker: Worker | None = None
     while True:
         try:
-            _, task = line.recv()
+            content = line.recv_bytes()
         except (EOFError, KeyboardInterrupt):
             return
         if worker is None:
             try:
                 worker = make_worker()
             except Exception as error:
-                line.send(('broken', describe(error)))
+                line.send_bytes(pickle.dumps(('broken', describe(error))))
                 return
         try:
-            line.send(('value', worker.do(task)))
+            answer = pickle.dumps(('value', worker.do(pickle.loads(content))))
         except Exception as error:
-            line.send(('error', describe(error)))
+            answer = pickle.dumps(('error', describe(error)))
+        line.send_bytes(answer)
 
 
 def describe(error: Exception) -> str:

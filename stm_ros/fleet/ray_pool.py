@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from stm_ros.fleet.pool import RETRIES
@@ -51,7 +52,7 @@ class RayPool(Pool):
             raise PoolError(f'no Ray cluster at {address or "this machine"}: {error}') from error
         self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         # unpacked where its failure can be told: a machine of a cluster may lack the program
-        self._maker = pickle.dumps(make_worker)
+        self._birth = pickle.dumps(make_worker), os.getcwd()
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, int]] = {}
 
@@ -60,7 +61,7 @@ class RayPool(Pool):
         waiting, losses = deque(range(len(tasks))), Counter[int]()
         while waiting or self._busy:
             while waiting and (self._idle or len(self._busy) < self._workers):
-                actor = self._idle.pop() if self._idle else self._actor.remote(self._maker)
+                actor = self._idle.pop() if self._idle else self._actor.remote(*self._birth)
                 index = waiting.popleft()
                 self._busy[actor.do.remote(tasks[index])] = (actor, index)
             [ready], _ = self._ray.wait(list(self._busy), num_returns=1)
@@ -90,7 +91,10 @@ class _Actor:
     """A worker in an actor. What it makes is made with the first task, so that it can say why not.
     """
 
-    def __init__(self, maker: bytes) -> None:
+    def __init__(self, maker: bytes, folder: str) -> None:
+        """Take what makes the worker; relative paths count from `folder`, where it is there."""
+        if Path(folder).is_dir():
+            os.chdir(folder)
         self._maker = maker
         self._worker: Any = None
 

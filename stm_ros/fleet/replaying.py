@@ -26,9 +26,9 @@ from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
+from stm_ros.replay.frames import Frame
 from stm_ros.replay.offline import replay
 from stm_ros.replay.reference import show_reference
-from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import open_source
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -38,6 +38,8 @@ from stm_ros.vision.image_files import read_image
 from stm_ros.vision.prompts import parse_box
 
 RECORDINGS, STATE = 'recordings', 'state'
+#: of a recording that are kept
+MOST_NOTES = 5
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Outcome:
 
     reason: why there is no result, for people; None where there is. key: of content and settings.
     seconds: that the replay took. was_done: whether an earlier run had it done. losses: workers
-    that died with it.
+    that died with it. notes: what a person should know of the recording, such as damage.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Outcome:
     was_done: bool = False
     losses: int = 0
     comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ReplayWorker:
@@ -153,7 +156,8 @@ class ReplayWorker:
                           summary.frames_lost[target])
             for target, confidence in sorted(summary.mean_confidence.items()))
         outcome = Outcome(recording.name, recording.source, None, key, summary.frames,
-                          round(time.monotonic() - started, 3), targets)
+                          round(time.monotonic() - started, 3), targets,
+                          notes=tuple(source.notes[:MOST_NOTES]))
         _write_done(out, outcome)
         return outcome
 
@@ -175,7 +179,8 @@ def read_done(out: Path, name: str, key: str) -> Outcome | None:
         if content.get('key') != key or not (out / RECORDINGS / name).is_dir():
             return None
         targets = tuple(TargetSummary(**each) for each in content.pop('targets'))
-        return Outcome(**{**content, 'targets': targets, 'was_done': True})
+        return Outcome(**{**content, 'targets': targets, 'was_done': True,
+                          'notes': tuple(content.get('notes', ()))})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

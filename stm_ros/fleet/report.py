@@ -88,6 +88,7 @@ def _row(out: Path, outcome: Outcome) -> str:
                   f'confidence {comparison.confidence[0]:.2f} → {comparison.confidence[1]:.2f}')
     if outcome.losses:
         reason += f'{"; " if reason else ""}{outcome.losses} workers died with it'
+    reason = '; '.join(filter(None, (reason, *outcome.notes)))
     targets = '<br>'.join(
         f'{escape(target.label)} ({target.id}): {target.mean_confidence:.2f}, '
         f'{target.frames_lost}' for target in outcome.targets)

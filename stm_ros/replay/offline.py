@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_ros.replay.sources import Frame
-from stm_ros.replay.sources import FrameSource
+from stm_ros.replay.frames import Frame
+from stm_ros.replay.frames import FrameSource
 from stm_ros.replay.writers import ResultFolder
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
@@ -68,7 +68,8 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
             'frame_count': count,
             'mean_confidence': {str(key): round(value, 6)
                                 for key, value in summary.mean_confidence.items()},
-            'frames_lost': {str(key): value for key, value in summary.frames_lost.items()}}
+            'frames_lost': {str(key): value for key, value in summary.frames_lost.items()},
+            **({'notes': source.notes} if source.notes else {})}
     return summary
 
 

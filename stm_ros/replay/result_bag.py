@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The result bag: what the node would have published, written by `rosbags`, without ROS."""
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from typing import Literal
 
@@ -10,7 +11,7 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 
 from stm_ros.replay.bags import message_types
-from stm_ros.replay.sources import Frame
+from stm_ros.replay.frames import Frame
 from stm_ros.tracking import Result
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
@@ -36,7 +37,12 @@ class ResultBagWriter:
         if Path(path).exists():
             raise OSError(f'{path} exists already; result bags are not overwritten')
         self._types = message_types()
-        self._writer = Writer(path, version=_BAG_VERSION, storage_plugin=_STORAGES[storage])
+        # rosbags makes a URI of the path, in which # ? and % mean something else: a link without
+        self._alias = TemporaryDirectory(prefix='stm_bag_')
+        parent = Path(self._alias.name) / 'parent'
+        parent.symlink_to(Path(path).parent.resolve())
+        self._writer = Writer(parent / Path(path).name, version=_BAG_VERSION,
+                              storage_plugin=_STORAGES[storage])
         self._writer.open()
         self._connections = {
             topic: self._writer.add_connection(f'{node_name}/{topic}', kind, typestore=self._types)
@@ -57,6 +63,7 @@ class ResultBagWriter:
     def close(self) -> None:
         """Finish the recording."""
         self._writer.close()
+        self._alias.cleanup()
 
     def _make(self, name: str, **fields: Any) -> Any:
         return self._types.types[name](**fields)

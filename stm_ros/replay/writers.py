@@ -17,7 +17,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from stm_ros.replay.sources import Frame
+from stm_ros.replay.frames import Frame
 from stm_ros.tracking import Result
 from stm_ros.vision.image_files import write_label_map
 from stm_ros.vision.output_folder import OutputFolder

@@ -25,6 +25,8 @@ from stm_ros.vision.errors import InputError
 MANIFEST = 'stm_manifest.json'
 _STAGING = '.stm_partial_'
 _CHUNK = 1 << 20
+# stands for the digest of a file that goes on changing
+_LIVING = 'any'
 _Digests = dict[str, list[str]]
 
 
@@ -111,7 +113,8 @@ class OutputFolder:
         listed = _read_manifest(self.path)
         new = {name: [_digest(self.staging / name)]
                for name in _files_of(self.staging, self.staging) if name != MANIFEST}
-        kept = {name: digests for name, digests in listed.items() if self._shared}
+        kept = {name: digests for name, digests in listed.items()
+                if self._shared or digests == [_LIVING]}
         # both, so that a kill between here and the end leaves no file that nobody owns
         _write_manifest(self.path, {
             name: listed.get(name, []) + new.get(name, []) for name in {*listed, *new}})
@@ -143,6 +146,16 @@ def refuse_overlap(output: Path, inputs: Iterable[Path]) -> None:
                 what = 'is' if holder == place else 'holds'
                 raise InputError(f'the output {output} {what} the input {given}, which could be '
                                  'overwritten: name another output folder')
+
+
+def own_living_file(path: Path) -> None:
+    """List a file in its folder's manifest that goes on changing, such as a log.
+
+    :raises InputError: where there is one that stm did not write.
+    """
+    OutputFolder(path.parent, [path.name], shared=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_manifest(path.parent, {**_read_manifest(path.parent), path.name: [_LIVING]})
 
 
 @contextmanager
@@ -236,7 +249,8 @@ def _is_running(process: int) -> bool:
 
 
 def _is_unchanged(path: Path, allowed: list[str]) -> bool:
-    return not path.exists() or path.is_file() and _digest(path) in allowed
+    return not path.exists() or path.is_file() and (
+        _LIVING in allowed or _digest(path) in allowed)
 
 
 def _digest(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import Image
+from PIL import UnidentifiedImageError
 
 from stm_ros.vision.errors import InputError
 
@@ -74,6 +75,9 @@ def open_picture(data: bytes | memoryview, name: str,
     except Image.DecompressionBombError as error:
         raise InputError(f'{name} has more than {HIGHEST_MEGAPIXELS:g} million pixels; up to '
                          f'{max_megapixels:g} million are accepted') from error
+    except UnidentifiedImageError as error:
+        raise InputError(f'{name} is not a picture that can be read: its first bytes are those of '
+                         'no known format') from error
     # what a damaged header raises depends on the format
     except Exception as error:  # noqa: BLE001
         raise InputError(f'{name} is not a picture that can be read: {_reason(error)}') from error
