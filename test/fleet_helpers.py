@@ -35,12 +35,13 @@ def write_bag(path: Path, images: list[np.ndarray], spoil: int | None = None) ->
         connection = writer.add_connection('/camera/image', _KIND, typestore=types)
         for index, image in enumerate(images):
             stamp = (index + 1) * 10**8
+            data = image.reshape(-1)[:-5 if index == spoil else None]
             header = make['std_msgs/msg/Header'](
                 stamp=make['builtin_interfaces/msg/Time'](
                     sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id='wrist')
             message = make[_KIND](
                 header=header, height=image.shape[0], width=image.shape[1], encoding='rgb8',
-                is_bigendian=0, step=3 * image.shape[1], data=image.reshape(-1)[:-5 if index == spoil else None])
+                is_bigendian=0, step=3 * image.shape[1], data=data)
             writer.write(connection, stamp, types.serialize_cdr(message, _KIND))
     return path
 
