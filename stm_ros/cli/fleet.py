@@ -148,6 +148,7 @@ def _replayed(pool: 'Pool', recordings: 'list[Recording]') -> 'list[Outcome]':
     from dataclasses import replace
 
     from stm_ros.fleet.replaying import Outcome
+    from stm_ros.fleet.results import losses_of
     from stm_ros.fleet.results import status_of
     outcomes: dict[int, Outcome] = {}
     for answer in pool.run(recordings):
@@ -155,12 +156,11 @@ def _replayed(pool: 'Pool', recordings: 'list[Recording]') -> 'list[Outcome]':
         outcome = answer.value
         if answer.error is not None:
             outcome = Outcome(recording.name, recording.source, reason=answer.error)
-        outcomes[answer.index] = replace(outcome, losses=answer.losses)
-        print(f'[{len(outcomes)}/{len(recordings)}] {recording.name}: {status_of(outcome)}'
-              f'{f", {outcome.reason}" if outcome.reason else f", {outcome.frames} frames"}'
-              f'{"".join(f"; {note}" for note in outcome.notes)}'
-              f'{f", {answer.losses} workers died with it" if answer.losses else ""}',
-              file=sys.stderr, flush=True)
+        outcome = outcomes[answer.index] = replace(outcome, losses=answer.losses)
+        said = (status_of(outcome), outcome.reason or f'{outcome.frames} frames',
+                losses_of(outcome), *outcome.notes)
+        print(f'[{len(outcomes)}/{len(recordings)}] {recording.name}: '
+              + '; '.join(filter(None, said)), file=sys.stderr, flush=True)
     return [outcomes[index] for index in range(len(recordings))]
 
 

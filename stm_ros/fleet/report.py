@@ -11,6 +11,7 @@ from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.replaying import RECORDINGS
 from stm_ros.fleet.replaying import FleetSettings
 from stm_ros.fleet.replaying import Outcome
+from stm_ros.fleet.results import losses_of
 from stm_ros.fleet.results import status_of
 
 #: points of a curve; a longer recording shows the least confidence of each part
@@ -86,9 +87,7 @@ def _row(out: Path, outcome: Outcome) -> str:
         reason = (f'{comparison.differing} of {comparison.frames} frames differ, mean IoU '
                   f'{comparison.mean_iou:.3f}; lost {comparison.lost[0]} → {comparison.lost[1]}; '
                   f'confidence {comparison.confidence[0]:.2f} → {comparison.confidence[1]:.2f}')
-    if outcome.losses:
-        reason += f'{"; " if reason else ""}{outcome.losses} workers died with it'
-    reason = '; '.join(filter(None, (reason, *outcome.notes)))
+    reason = '; '.join(filter(None, (reason, losses_of(outcome), *outcome.notes)))
     targets = '<br>'.join(
         f'{escape(target.label)} ({target.id}): {target.mean_confidence:.2f}, '
         f'{target.frames_lost}' for target in outcome.targets)

@@ -43,6 +43,13 @@ def status_of(outcome: Outcome) -> str:
     return 'worse' if comparison.is_worse else 'differs'
 
 
+def losses_of(outcome: Outcome) -> str:
+    """The workers that died with a recording, in words; nothing where none did."""
+    if not outcome.losses:
+        return ''
+    return f'{outcome.losses} worker{"" if outcome.losses == 1 else "s"} died with it'
+
+
 def write_tables(out: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     """Write recordings and frames as Parquet, or as CSV where pyarrow is not installed."""
     return [_write(out / 'recordings_table', _RECORDING_COLUMNS, _recording_rows(outcomes)),
