@@ -29,7 +29,7 @@ from stm_ros.tracking.recovery import Recovery
 SIZE = (96, 128)
 #: small, so that a full memory is full soon
 CONFIG = TrackerConfig(dtype='float32', input_size=96, max_frames=4, max_targets=2,
-                       memorize_every=1, full_look_every=4)
+                       memorize_by='frames', memorize_every=1)
 
 
 @pytest.fixture(scope='module')
@@ -111,7 +111,7 @@ def test_each_network_follows_on_the_device_as_on_the_processor(name, clip):
 
 @pytest.mark.parametrize('changes', [
     {'policy': 'paper', 'top_k': 20}, {'policy': 'diverse', 'memorize_by': 'novelty'},
-    {'policy': 'least_used', 'full_look_every': 1}, {'memorize_by': 'seconds'},
+    {'policy': 'least_used'}, {'memorize_by': 'seconds'},
     {'dtype': 'bfloat16'}])
 def test_every_way_of_remembering_stays_on_the_device(changes, clip):
     config = replace(CONFIG, max_frames=3, **changes)

@@ -276,6 +276,7 @@ def test_a_tracker_reproduces_the_official_code_with_the_previous_frame(golden):
     network = STCN()
     network.load_state_dict(original.state_dict())
     config = TrackerConfig(input_size=0, dtype='float64', policy='paper', max_frames=8,
+                           memorize_by='frames',
                            top_k=int(values['top_k']),
                            memorize_every=int(values['memorize_every']))
     tracker = Tracker(network, config)
