@@ -6,6 +6,7 @@ What is asserted is that every number and file agrees with the others, not that 
 """
 import csv
 import json
+import shutil
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -150,6 +151,31 @@ def test_the_page_says_the_same(outcome: Path) -> None:
     assert alternatives[-1] == 'dark at strength 2' and len(alternatives) == 7
 
 
+def test_several_workers_find_what_one_finds(outcome: Path, davis: Path, weights: Path,
+                                             tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    assert evaluate(
+        '--dataset', 'davis2017', '--root', davis, '--weights', weights, '--out', out, '--size', 0,
+        '--memorize-every', 2, '--set', 'lost_below=0', '--ablate-memory', '--workers', 2,
+        '--engine', 'processes') == 0
+    for name in ('objects.csv', 'frames.csv', 'memories.csv'):
+        assert read_csv(out / name) == read_csv(outcome / name), name
+    label_maps = list((outcome / 'predictions').rglob('*.png'))
+    assert len(label_maps) == 2 * FRAMES
+    for path in label_maps:
+        assert (out / path.relative_to(outcome)).read_bytes() == path.read_bytes()
+
+
+def test_a_sequence_that_fails_in_a_worker_fails_the_whole(davis: Path, weights: Path,
+                                                           tmp_path: Path, capsys) -> None:
+    spoilt = tmp_path / 'davis'
+    shutil.copytree(davis, spoilt)
+    (spoilt / 'JPEGImages' / '480p' / 'two' / '00003.jpg').write_bytes(b'no picture')
+    assert evaluate('--dataset', 'davis2017', '--root', spoilt, '--weights', weights, '--out',
+                    tmp_path / 'out', '--workers', 2, '--engine', 'processes') == 2
+    assert 'two: ' in capsys.readouterr().err and not (tmp_path / 'out' / 'results.json').exists()
+
+
 def test_label_maps_start_with_the_reference(outcome: Path, davis: Path) -> None:
     """One palette PNG per frame, the first of them the annotation itself."""
     for name in ('one', 'two'):
@@ -230,6 +256,6 @@ def test_bad_arguments_are_refused(
     ('false', False), ('False', False), ('true', True), ('True', True)])
 def test_a_setting_is_parsed_by_the_type_of_its_field(word: str, value: bool) -> None:
     """`bool('false')` is true, and an ablation by it measured nothing."""
-    config = changed_config({}, [f'follow_look_alikes={word}', 'top_k=7', 'lost_below=0.1'])
-    assert config.follow_look_alikes is value
+    config = changed_config({}, [f'follow_distractors={word}', 'top_k=7', 'lost_below=0.1'])
+    assert config.follow_distractors is value
     assert (config.top_k, config.lost_below) == (7, 0.1)

@@ -21,6 +21,7 @@ from stm_ros.networks.aggregation import aggregate
 from stm_ros.networks.interface import others_of
 from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import read_memory
+from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.synthetic.clips import generate_clip
@@ -190,7 +191,7 @@ def test_logits_are_enlarged_with_pixel_centres_aligned():
     torch.testing.assert_close(enlarged, torch.tensor([[[0.0, 1.0, 3.0, 4.0]]]))
 
 
-@pytest.mark.parametrize('kind', [STM, STMLite])
+@pytest.mark.parametrize('kind', [STM, STMLite, STCN])
 @pytest.mark.parametrize('top_k', [0, 5])
 def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
     """Where there is no GPU, `meta` stands for one: mixing it with the CPU is an error."""

@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import new_file
 from stm_ros.vision.output_folder import refuse_existing
@@ -18,8 +19,9 @@ DEFAULT_SIZE = (480, 640)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('weights', type=Path, help='.safetensors of the network')
-    parser.add_argument('--model', default='stm_lite', help='the network (default: %(default)s)')
+    parser.add_argument('weights', type=Path, help='.safetensors or .pth')
+    parser.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES,
+                        help='the network that they are of (default: %(default)s)')
     parser.add_argument('--videos', type=Path, action='append', default=[], metavar='FOLDER',
                         help='sequences with images/ and masks/ each; more than once for several')
     parser.add_argument('--most', type=int, default=0, metavar='N',
@@ -73,7 +75,8 @@ def run(arguments: Namespace) -> int:
     metadata.pop('calibration', None)
     metadata['judge'] = judge_text
     with new_file(arguments.out) as partial:
-        save_file(state, partial, metadata)
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial,
+                  {**metadata, 'network': arguments.model})
     print(f'wrote {arguments.out}')
     return 0
 

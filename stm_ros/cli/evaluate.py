@@ -3,20 +3,27 @@
 """`stm eval`: measure a tracker on DAVIS-2016, DAVIS-2017, YouTube-VOS, or a folder like them."""
 from argparse import ArgumentParser
 from argparse import Namespace
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
 from stm_ros.cli.devices import check_device
+from stm_ros.cli.fleet import add_worker_arguments
+from stm_ros.cli.fleet import check_workers
+from stm_ros.cli.fleet import make_pool
 from stm_ros.cli.settings import add_set_option
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.datasets import Benchmark
     from stm_ros.evaluation.report import Evaluation
+    from stm_ros.evaluation.runner import RunAll
     from stm_ros.tracking import TrackerConfig
 
 _ARCHIVE = 'submission.zip'
@@ -41,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     data.add_argument('--every', type=int, default=1, metavar='N', help='use every Nth frame only')
     data.add_argument('--out', required=True, type=Path, help='folder for everything written')
     tracker = parser.add_argument_group('what to measure')
-    tracker.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'))
+    tracker.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES)
     tracker.add_argument('--weights', type=Path, help='checkpoint (default: the shipped weights)')
     tracker.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
     tracker.add_argument('--size', type=int, dest='input_size', help='short side seen, in pixels')
@@ -68,6 +75,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--fit-calibration', action='store_true',
         help="ignore the weights' calibration and write one fitted here to calibration.json",
     )
+    spread = parser.add_argument_group(
+        'several sequences at a time, by stm fleet; times of a frame are then those of a full '
+        'machine')
+    add_worker_arguments(spread, workers=1)
     more.add_argument('--quiet', action='store_true', help='no progress bar')
 
 
@@ -142,14 +153,28 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
         network = load_network(arguments.model, arguments.weights)
         if arguments.fit_calibration:
             network = without_calibration(network)
-        evaluation = evaluate_tracker(
-            benchmark, Subject(network, config, arguments.device), predictions, perturbations,
-            arguments.ablate_memory, arguments.quiet,
-        )
+        with ExitStack() as stack:
+            evaluation = evaluate_tracker(
+                benchmark, Subject(network, config, arguments.device), predictions, perturbations,
+                arguments.ablate_memory, arguments.quiet,
+                _run_all(arguments, len(benchmark.sequences), stack),
+            )
         settings['weights'] = str(arguments.weights or 'shipped')
         if arguments.fit_calibration and evaluation.calibration is not None:
             write_calibration(out / 'calibration.json', evaluation.observations)
     return replace(evaluation, settings={**evaluation.settings, **settings})
+
+
+def _run_all(arguments: Namespace, sequences: int, stack: ExitStack) -> 'RunAll | None':
+    """What runs the sequences, where it is not this process; it ends with `stack`."""
+    check_workers(arguments)
+    if arguments.workers == 1 and not arguments.ray_address:
+        return None
+    from stm_ros.fleet.evaluating import EvaluationWorker
+    from stm_ros.fleet.evaluating import run_all_by
+
+    pool, _ = make_pool(arguments, EvaluationWorker.maker(arguments.threads), sequences)
+    return partial(run_all_by, stack.enter_context(pool))
 
 
 def _benchmark(arguments: Namespace) -> 'Benchmark':

@@ -17,11 +17,12 @@ _COMMANDS = {
     'reliability': 'reliability', 'context': 'context', 'train': 'train',
     'calibrate': 'calibrate', 'bench': 'bench',
     'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
-    'console': 'console'}
+    'console': 'console', 'fleet': 'fleet'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'track': 'follow a target through a video, a folder of images or a camera',
     'replay': 'track through a recorded bag, a video or a folder of images',
+    'fleet': 'replay a library of recordings with several workers; compare with an earlier run',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
@@ -30,7 +31,7 @@ _SUMMARIES = {
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
-    'weights': 'check, convert and average checkpoints',
+    'weights': 'where weights are; fetch, check, convert and average them',
     'render': 'render clips of turning objects, their truth exact',
     'doctor': 'look at this machine: what works, what does not, and what to do about it',
     'console': "the operator's page: see, choose and correct targets in a browser"}

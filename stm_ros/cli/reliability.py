@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stm_ros.cli.evaluate import changed_config
 from stm_ros.cli.settings import add_set_option
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import OutputFolder
 
@@ -25,7 +26,7 @@ _MOST_SEEDS = 100
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `stm reliability`."""
-    parser.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'))
+    parser.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES)
     parser.add_argument('--weights', type=Path, help='checkpoint (default: the shipped weights)')
     parser.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
     parser.add_argument('--threads', type=int, default=1,

@@ -19,6 +19,7 @@ from stm_ros.evaluation.robustness import compare_memories
 from stm_ros.evaluation.robustness import compare_perturbations
 from stm_ros.evaluation.runner import MakeTracker
 from stm_ros.evaluation.runner import Observation
+from stm_ros.evaluation.runner import RunAll
 from stm_ros.evaluation.runner import all_observations
 from stm_ros.evaluation.runner import all_scores
 from stm_ros.evaluation.runner import run_benchmark
@@ -61,22 +62,25 @@ def evaluate_tracker(
     perturbations: list[Perturbation],
     ablate_memory: bool = False,
     quiet: bool = False,
+    run_all: RunAll | None = None,
 ) -> Evaluation:
     """Track the benchmark, write label maps to `predictions`, score them, and what is asked for.
 
-    Perturbations and smaller memories run on the sequences that could be scored.
+    Perturbations and smaller memories run on the sequences that could be scored. `run_all` runs
+    sequences elsewhere.
     """
-    runs = run_benchmark(benchmark.sequences, subject.make_tracker, predictions, quiet=quiet)
+    runs = run_benchmark(benchmark.sequences, subject.make_tracker, predictions, quiet=quiet,
+                         run_all=run_all)
     clean = [run for run in runs if run.scores]
     sequences = [run.sequence for run in clean]
     observations = all_observations(runs)
     memories = []
     if ablate_memory and clean:
-        memories = compare_memories(sequences, subject.with_policy, clean, quiet)
+        memories = compare_memories(sequences, subject.with_policy, clean, quiet, run_all)
     spoiled = []
     if clean:
         spoiled = compare_perturbations(
-            sequences, subject.make_tracker, clean, perturbations, quiet
+            sequences, subject.make_tracker, clean, perturbations, quiet, run_all
         )
     return Evaluation(
         settings={

@@ -123,7 +123,8 @@ class Runner:
                regions: Sequence[Region | None] = (None,)) -> View:
         """Encode an H×W×3 uint8 RGB image, or of it what is needed for the regions."""
         with self.timer.stage('prepare'):
-            planes = prepare_image(image, geometry, self.device, self.dtype)
+            planes = prepare_image(image, geometry, self.device, self.dtype,
+                                   self.network.padding_colour)
         stride = self.network.stride
         grid = planes.shape[2] // stride, planes.shape[3] // stride
         window = window_around(regions, grid)
@@ -175,7 +176,9 @@ class Runner:
                 search.put(small, part.logits, 4)
                 search.put(alike, part.alike.to(torch.uint8), 4)
             logits = aggregate(probabilities_of(small, size), network.minimum_channels)
-            soft_masks = clear_padding(torch.softmax(logits, dim=0)[1:targets + 1], geometry)
+            soft_masks = torch.softmax(logits, dim=0)[1:targets + 1]
+            if network.clears_padding:
+                soft_masks = clear_padding(soft_masks, geometry)
             logits = logits[:targets + 1]
             cells = functional.avg_pool2d(soft_masks[:, None], network.stride)[:, 0]
             mass = _in_order(places, [slot_mass(part.reading.slot_mass, search.cut_own(cells, 1))

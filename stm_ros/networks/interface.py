@@ -66,6 +66,10 @@ class SpaceTimeNetwork(nn.Module, ABC):
     judges_itself = False
     #: channels of the aggregated distribution that are always there (see aggregation.aggregate)
     minimum_channels = 0
+    #: RGB in [0, 1] of what surrounds an image whose sides are no multiples of the stride
+    padding_colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    #: whether masks are zero there before they are memorised
+    clears_padding = True
 
     def prepare_for_inference(self) -> None:
         """Change what gives the same numbers in less time; it cannot be trained or saved after."""

@@ -70,7 +70,6 @@ NODE_NAME = 'stm_tracker'
 _WARN_SECONDS, _WATCH_SECONDS = 5.0, 1.0
 # a camera of 30 Hz and max_rate 10 would give 7.5 without
 _RATE_TOLERANCE = 0.9
-_READ_ONLY = ('segment', 'describe', 'save_memory')
 
 
 class StmTracker(SteadyLifecycleNode):

@@ -25,6 +25,8 @@ SERVICES = {
     'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
     'describe': srv.Describe, 'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory,
     'list_memory': srv.ListMemory, 'reset': srv.Reset}
+#: those that change nothing of what is known
+READ_ONLY = ('segment', 'describe', 'save_memory', 'list_memory')
 REPLY_SECONDS = 30.0
 # with the default depth of 10, the eleventh request that waits replaces the first without a word
 QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELIABLE)

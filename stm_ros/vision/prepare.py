@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """From a camera image to what the network sees, and back."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -49,15 +50,18 @@ def geometry_for(source: tuple[int, int], input_size: int, stride: int) -> Geome
 
 
 def prepare_image(image: np.ndarray, geometry: Geometry, device: torch.device,
-                  dtype: torch.dtype) -> Tensor:
-    """Turn H×W×3 uint8 RGB into 1×3×H'×W' in [0, 1], zeros around it."""
+                  dtype: torch.dtype, around: Sequence[float] = (0.0, 0.0, 0.0)) -> Tensor:
+    """Turn H×W×3 uint8 RGB into 1×3×H'×W' in [0, 1], the colour `around` around it."""
     if geometry.resized != geometry.source:
         image = cv2.resize(image, geometry.resized[::-1], interpolation=cv2.INTER_AREA)
     pixels = to_device(np.ascontiguousarray(image), device)
     planes = (pixels.to(dtype) / 255).permute(2, 0, 1)[None]
     if geometry.padded == geometry.resized:
         return planes
-    return functional.pad(planes, _padding(geometry))
+    if not any(around):
+        return functional.pad(planes, _padding(geometry))
+    return torch.cat([functional.pad(plane, _padding(geometry), value=value)
+                      for plane, value in zip(planes.split(1, dim=1), around, strict=True)], dim=1)
 
 
 def to_device(values: np.ndarray, device: torch.device) -> Tensor:
