@@ -69,8 +69,8 @@ class TrackerConfig:
                 'held, relative')
     memorize_above: float = setting(
         0.5, group='memory', low=0.0, high=1.0, live=True,
-        meaning='confidence that a frame needs to stay in memory, beside the state TRACKING; the newest '
-                'frame is read whatever it is, unless the target is LOST')
+        meaning='confidence that a frame needs to stay in memory, beside the state TRACKING; the '
+                'newest frame is read whatever it is, unless the target is LOST')
     top_k: int = setting(
         0, group='memory', low=0, high=1_000_000,
         meaning='memory positions read by each query position; 0 for all')
