@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
-from stm_ros.replay.clips import generate_clip
 
 from stm_ros.fleet import replaying
 from stm_ros.fleet.library import Recording
@@ -20,6 +19,7 @@ from stm_ros.fleet.replaying import FleetSettings
 from stm_ros.fleet.replaying import ReplayWorker
 from stm_ros.replay.bags import message_types
 from stm_ros.replay.frames import Frame
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.image_files import write_label_map
 
 FRAMES = 6

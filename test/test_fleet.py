@@ -21,7 +21,6 @@ from fleet_helpers import damage
 from fleet_helpers import dying
 from fleet_helpers import make_library
 from fleet_helpers import write_bag
-from stm_ros.replay.clips import generate_clip
 
 from stm_ros.cli.fleet import make_pool
 from stm_ros.cli.main import main
@@ -36,6 +35,7 @@ from stm_ros.fleet.replaying import Outcome
 from stm_ros.fleet.replaying import ReplayWorker
 from stm_ros.fleet.report import write_report
 from stm_ros.fleet.results import write_tables
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_mask
 

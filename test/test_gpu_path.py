@@ -15,13 +15,13 @@ import torch
 from disguised_device import DEVICE
 from disguised_device import Disguise
 from disguised_device import disguised_device
-from stm_ros.evaluation.reliability_clips import ReliabilityClip
-from stm_ros.replay.clips import generate_clip
 
 from stm_ros.memory.budget import spare_bytes
 from stm_ros.networks.checkpoints import NETWORKS
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.synthetic.clips import generate_clip
+from stm_ros.synthetic.reliability_clips import ReliabilityClip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.recovery import Recovery

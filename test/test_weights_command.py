@@ -12,8 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stm_ros.cli.calibrate import write_calibrated
+from stm_ros.cli.calibrate import write_judged
 from stm_ros.cli.main import main
+from stm_ros.evaluation.judge_fitting import fit_judge
+from stm_ros.evaluation.rollouts import Observation
+from stm_ros.inference.judge import SIGHT_CUES
+from stm_ros.inference.judge import TRACK_CUES
 from stm_ros.networks import downloading
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.downloading import DownloadError
@@ -244,7 +248,10 @@ def test_check_recognises_the_network_by_itself(stcn_file, capsys):
 
 def test_calibrated_weights_of_stcn_say_what_confidence_means(tmp_path, stcn_file):
     out = tmp_path / 'calibrated.safetensors'
-    write_calibrated(stcn_file, 'stcn', '{"predicted": [0, 1], "measured": [0, 0.5]}', out)
+    random = np.random.default_rng(0)
+    judge = fit_judge([Observation(random.normal(size=len(SIGHT_CUES) + len(TRACK_CUES)), 0.3,
+                                   f'sequence {number % 9}') for number in range(90)])
+    write_judged(stcn_file, 'stcn', judge.to_json(), out)
     network = load_network('stcn', out)
     assert network.metadata['network'] == 'stcn'
     tracker = Tracker(network, TrackerConfig(dtype='float32', max_frames=2))

@@ -42,7 +42,6 @@ def run(arguments: Namespace) -> int:
     :raises StmError: where a file or folder cannot be used.
     """
     import numpy as np
-    from safetensors.torch import save_file
 
     from stm_ros.evaluation.calibration import assess_calibration
     from stm_ros.evaluation.judge_fitting import fit_judge
@@ -57,7 +56,7 @@ def run(arguments: Namespace) -> int:
     refuse_existing(arguments.out)
     videos = [pairs for folder in arguments.videos
               for pairs in _spread(videos_in(folder), arguments.most)]
-    state, metadata = read_checkpoint(arguments.weights)
+    _, metadata = read_checkpoint(arguments.weights)
     # on from the judge that the weights carry, where they do
     judge_text = metadata.get('judge', '')
     for number in range(1, arguments.rounds + 1):
@@ -72,13 +71,24 @@ def run(arguments: Namespace) -> int:
               f'calibration error {said.error:.3f}, Spearman {said.rank_correlation or 0:.2f}, '
               f'AUROC for IoU below 0.5 {said.failure_auroc or 0:.2f}', flush=True)
         print(_threshold_table(answers, truth), flush=True)
-    metadata.pop('calibration', None)
-    metadata['judge'] = judge_text
-    with new_file(arguments.out) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial,
-                  {**metadata, 'network': arguments.model})
+    write_judged(arguments.weights, arguments.model, judge_text, arguments.out)
     print(f'wrote {arguments.out}')
     return 0
+
+
+def write_judged(weights: Path, model: str, judge: str, out: Path) -> None:
+    """Write a copy of weights as .safetensors that carries a judge.
+
+    :param judge: see Judge.to_json.
+    """
+    from safetensors.torch import save_file
+
+    from stm_ros.networks.checkpoints import read_checkpoint
+    state, metadata = read_checkpoint(weights)
+    metadata.pop('calibration', None)
+    with new_file(out) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial,
+                  {**metadata, 'network': model, 'judge': judge})
 
 
 def _threshold_table(answers: 'np.ndarray', truth: 'np.ndarray') -> str:

@@ -1,35 +1,8 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Confidence: the IoU that a mask is expected to have with the truth."""
-import json
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import Tensor
-
-from stm_ros.networks.interface import SpaceTimeNetwork
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A piecewise linear, monotone map from predicted to measured IoU."""
-
-    predicted: tuple[float, ...]
-    measured: tuple[float, ...]
-
-    def __call__(self, confidence: float) -> float:
-        """Map one confidence, both in [0, 1]."""
-        return float(np.interp(confidence, self.predicted, self.measured))
-
-
-def calibration_of(network: SpaceTimeNetwork) -> Calibration | None:
-    """The calibration that the network's weights carry, None where they carry none."""
-    text = getattr(network, 'metadata', {}).get('calibration')
-    if not text:
-        return None
-    table = json.loads(text)
-    return Calibration(tuple(table['predicted']), tuple(table['measured']))
 
 
 def confidence_from_masks(soft_masks: Tensor) -> Tensor:
