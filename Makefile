@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything by themselves. `make help` lists the targets.
 SHELL := /bin/bash
 
-.PHONY: help setup setup-console demo console test lint docs-tables soak colcon clean docs \
+.PHONY: help setup setup-console demo console test lint docs-tables soak fuzz colcon clean docs \
 	reference figures pictures
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make lint    lint and types only'
 	@echo 'make docs-tables   write what is made from the settings: docs/components.md, config/stm.yaml'
 	@echo 'make soak    the tests that run for minutes and show that nothing grows'
+	@echo 'make fuzz    10,000 examples of each kind of odd input (STM_FUZZ_EXAMPLES: another number)'
 	@echo 'make colcon  build with colcon into install/, against .venv or a sourced ROS 2'
 	@echo 'make docs    build the documentation into build/site; a dead link fails'
 	@echo 'make reference, make figures, make pictures'
@@ -43,6 +44,9 @@ docs-tables: setup
 
 soak: setup
 	scripts/test.sh soak
+
+fuzz: setup
+	scripts/test.sh fuzz
 
 colcon: setup
 	scripts/colcon.sh

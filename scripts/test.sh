@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the named parts (lint, unit, graph, soak) in .venv and fails if one of them failed.
+# Runs the named parts (lint, unit, graph, soak, fuzz) in .venv and fails if one of them failed.
 set -u
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
@@ -23,9 +23,14 @@ for name in "$@"; do
             part mypy "$bin/mypy" ;;
         unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' ;;
         graph) part graph "$bin/python" -m pytest test/graph -m 'not soak' ;;
+        fuzz)
+            # shellcheck disable=SC2030 -- for this part alone
+            (export STM_FUZZ_EXAMPLES=${STM_FUZZ_EXAMPLES:-10000} OMP_NUM_THREADS=1
+             part fuzz "$bin/python" -m pytest test/fuzz -q
+             [ ${#failed[@]} -eq 0 ]) || failed+=(fuzz) ;;
         soak) part soak "$bin/python" -m pytest test -m soak -s ;;
         *)
-            echo "unknown part '$name'; the parts are lint, unit, graph, soak" >&2
+            echo "unknown part '$name'; the parts are lint, unit, graph, soak, fuzz" >&2
             exit 2 ;;
     esac
 done
