@@ -187,7 +187,8 @@ def test_an_answer_is_compared_with_the_truth():
     other[10:30, 60:80] = True
     answer[10:30, 20:30] = answer[10:20, 60:80] = True
     result = Result('camera', 0, answer.astype(np.uint8), (
-        TargetResult(1, 'it', TRACKING, 0.7, False, None, 400),), MemoryReport(), False, None)
+        TargetResult(1, 'it', TRACKING, 0.7, False, None, 400),), MemoryReport(), False, None,
+        answer.astype(np.uint8))
     record = judge(ClipFrame(np.zeros((*SIZE, 3), np.uint8), truth, other, View.VISIBLE), result,
                    400)
     assert record.iou == pytest.approx(200 / 600)
