@@ -71,10 +71,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='run again with the reference only, and with the reference and the previous frame',
     )
     more.add_argument('--seed', type=int, default=0, help='of the perturbations (%(default)s)')
-    more.add_argument(
-        '--fit-calibration', action='store_true',
-        help="ignore the weights' calibration and write one fitted here to calibration.json",
-    )
     spread = parser.add_argument_group(
         'several sequences at a time, by stm fleet; times of a frame are then those of a full '
         'machine')
@@ -131,18 +127,14 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
     from stm_ros.evaluation.experiment import Subject
     from stm_ros.evaluation.experiment import evaluate_predictions
     from stm_ros.evaluation.experiment import evaluate_tracker
-    from stm_ros.evaluation.experiment import without_calibration
-    from stm_ros.evaluation.experiment import write_calibration
     from stm_ros.evaluation.perturbations import parse_perturbations
     from stm_ros.networks.checkpoints import load_network
 
     settings = {'root': str(arguments.root), 'every': arguments.every}
     if arguments.predictions:
-        if arguments.perturb or arguments.ablate_memory or arguments.fit_calibration:
-            raise InputError(
-                '--predictions only scores: --perturb, --ablate-memory and --fit-calibration '
-                'need the tracker'
-            )
+        if arguments.perturb or arguments.ablate_memory:
+            raise InputError('--predictions only scores: --perturb and --ablate-memory need the '
+                             'tracker')
         evaluation = evaluate_predictions(benchmark, predictions)
         settings['predictions'] = str(predictions)
     else:
@@ -151,8 +143,6 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
             perturbations = parse_perturbations(arguments.perturb, arguments.seed)
         config = tracker_config(arguments)
         network = load_network(arguments.model, arguments.weights)
-        if arguments.fit_calibration:
-            network = without_calibration(network)
         with ExitStack() as stack:
             evaluation = evaluate_tracker(
                 benchmark, Subject(network, config, arguments.device), predictions, perturbations,
@@ -160,8 +150,6 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
                 _run_all(arguments, len(benchmark.sequences), stack),
             )
         settings['weights'] = str(arguments.weights or 'shipped')
-        if arguments.fit_calibration and evaluation.calibration is not None:
-            write_calibration(out / 'calibration.json', evaluation.observations)
     return replace(evaluation, settings={**evaluation.settings, **settings})
 
 

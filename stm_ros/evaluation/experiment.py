@@ -11,7 +11,6 @@ import numpy as np
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.calibration import assess_calibration
-from stm_ros.evaluation.calibration import calibration_table
 from stm_ros.evaluation.datasets import Benchmark
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.report import Evaluation
@@ -111,18 +110,6 @@ def evaluate_predictions(benchmark: Benchmark, folder: Path) -> Evaluation:
         missing_predictions=sum(len(outcome.missing) for outcome in outcomes),
         left_out=[item for outcome in outcomes for item in outcome.left_out],
     )
-
-
-def without_calibration(network: SpaceTimeNetwork) -> SpaceTimeNetwork:
-    """`network`, giving its confidence as the head predicts it."""
-    metadata = getattr(network, 'metadata', {})
-    network.metadata = {name: text for name, text in metadata.items() if name != 'calibration'}
-    return network
-
-
-def write_calibration(path: Path, observations: list[Observation]) -> None:
-    """Fit the calibration and write it in the form that weights carry in their metadata."""
-    path.write_text(calibration_table(*_claims(observations)) + '\n', encoding='utf-8')
 
 
 def _calibration(observations: list[Observation]) -> Calibration | None:
