@@ -100,7 +100,7 @@ class TrackerConfig:
         0.5, group='confidence', low=0.0, high=1.0, live=True,
         meaning='confidence under which a target is UNCERTAIN')
     lost_below: float = setting(
-        0.2, group='confidence', low=0.0, high=1.0, live=True,
+        0.3, group='confidence', low=0.0, high=1.0, live=True,
         meaning='confidence under which a target is LOST')
     hysteresis: float = setting(
         0.05, group='confidence', low=0.0, high=1.0, live=True,

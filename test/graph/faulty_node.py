@@ -33,9 +33,10 @@ class FaultyNetwork(STMLite):
             raise torch.OutOfMemoryError(f'injected: {tuple(image.shape)} is too large')
         return super().encode_query(image)
 
-    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
+    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None,
+               match: Tensor | None = None) -> Decoded:
         """Decode; what is said of a white image is nothing."""
-        decoded = super().decode(query, readout, prior)
+        decoded = super().decode(query, readout, prior, match)
         if float(query.image.float().mean()) > WHITE:
             return decoded._replace(logits=torch.full_like(decoded.logits, torch.nan))
         return decoded
