@@ -112,7 +112,7 @@ def test_stamps_that_jump_back_clear_what_was_seen_and_keep_references(tracked, 
     # the bag starts again
     mask, targets, memory = client.ask(image_message(clip[1][0], 'rgb8', 2 * SECOND))
     assert [slot.kind for slot in memory.slots] == ['reference']
-    assert overlap(mask, clip[1][1]) > 0.7 and targets.targets[0].state == 0
+    assert overlap(mask, clip[1][1]) > 0.7 and targets.targets[0].state != 2
     _, _, memory = client.ask(image_message(clip[2][0], 'rgb8', 3 * SECOND))
     stamps = {slot.header.stamp.sec for slot in memory.slots if slot.kind != 'reference'}
     assert stamps == {2}
