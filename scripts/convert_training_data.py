@@ -32,7 +32,8 @@ from linked_components import Frame
 from linked_components import chunks_of
 from linked_components import components_of
 from linked_components import renumbered
-from stm_ros.evaluation.label_files import write_label_map
+
+from stm_ros.vision.image_files import write_label_map
 
 LINES = 480
 """The short side that no frame of a video exceeds."""

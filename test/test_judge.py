@@ -24,7 +24,7 @@ from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.errors import InputError
 
 COUNT = len(SIGHT_CUES) + len(TRACK_CUES)
-CALM = TrackCues(0.0, 0.03, 0.0, 0.0, 0.9, False, True)
+CALM = TrackCues(0.0, 0.03, 0.0, 0.0, 0.9, 0.0, 1.0)
 
 
 def observations(count: int, seed: int = 0) -> list[Observation]:
@@ -71,6 +71,16 @@ def test_too_few_observations_are_refused():
 def test_without_a_fit_the_network_is_believed_and_said_not_to_be_calibrated():
     judge = Judge()
     assert judge([0.7] + [0.0] * 11, CALM) == 0.7 and not judge.is_calibrated
+
+
+def test_what_is_not_known_of_a_stranger_counts_for_nothing():
+    judge = fit_judge(observations(300))
+    sight = [0.5] * len(SIGHT_CUES)
+    average = TrackCues.of_a_stranger(0.0)
+    assert 0 < judge(sight, average) < 1
+    values = np.array([*sight, *average.values()])
+    filled = np.where(np.isnan(values), judge.mean, values)
+    assert judge.of_values(values) == judge.of_values(filled)
 
 
 def test_cues_tell_a_clear_mask_from_a_vague_one():

@@ -17,6 +17,8 @@ from rosbags.rosbag2 import Writer
 from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.replay.bags import message_types
+from stm_ros.replay.frames import Frame
+from stm_ros.replay.offline import replay
 from stm_ros.replay.reference import show_reference
 from stm_ros.replay.result_bag import ResultBagWriter
 from stm_ros.replay.sources import ArraySource
@@ -26,6 +28,8 @@ from stm_ros.replay.sources import open_source
 from stm_ros.replay.viewing import result_types
 from stm_ros.replay.writers import PredictionsWriter
 from stm_ros.replay.writers import VideoWriter
+from stm_ros.tracking import Tracker
+from stm_ros.tracking import TrackerConfig
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_mask
@@ -350,3 +354,27 @@ def test_without_rosbags_a_sentence_says_what_to_install(monkeypatch, capsys, so
     assert main(['replay', source, '--box', '1,1,5,5', '--out', 'nowhere']) == 2
     said = capsys.readouterr().err
     assert words in said and "pip install 'stm_ros[replay]'" in said
+
+
+def test_images_that_come_late_are_left_out_and_told(tmp_path):
+    class Disordered:
+        name = 'disordered'
+        rate = 10.0
+
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def __iter__(self):
+            random = np.random.default_rng(0)
+            image = random.integers(0, 255, (64, 64, 3), np.uint8)
+            for index, stamp in enumerate((0, 200, 100, 300)):
+                yield Frame(image, stamp * 1_000_000, 'lens', index)
+
+    source = Disordered()
+    tracker = Tracker.from_pretrained(config=TrackerConfig(dtype='float32', max_frames=3))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 1
+    summary = replay(source, tracker, tmp_path / 'out',
+                     lambda first: tracker.add_reference(first.image, mask), bag_storage=None)
+    assert summary.frames == 3
+    assert source.notes == ['1 images are older than what came before, and were left out']

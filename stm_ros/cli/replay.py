@@ -80,9 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
                                 arguments.reference_image, arguments.weights) if each is not None]
     sources = open_sources(arguments)
     source = next(iter(sources.values()))
-    if len(sources) == 1:
-        # before any work: what is in the way is not found out after an hour
-        result_output(arguments.out, bag, inputs, (REPORT,))
+    # before any work: what is in the way is not found out after an hour
+    for name in [''] if len(sources) == 1 else sources:
+        result_output(Path(arguments.out) / name, bag, inputs, (REPORT,))
     # the same input must give the same bytes; warn where a device cannot promise that
     torch.use_deterministic_algorithms(True, warn_only=True)
     tracker = Tracker.from_pretrained(arguments.model, arguments.weights, arguments.device,
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
                               place_hint=arguments.reference_image is None)
 
     if len(sources) > 1:
-        return replay_several(arguments, tracker, show_first, _show_progress)
+        return replay_several(arguments, tracker, show_first, _show_progress, inputs)
     started = time.monotonic()
     summary = replay(
         source, tracker, arguments.out, show_first,

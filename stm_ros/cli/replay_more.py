@@ -3,6 +3,7 @@
 """`stm replay` with several topics, onto a live graph, or against an earlier result."""
 import argparse
 from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 from stm_ros.replay.bag_options import BagOptions
@@ -87,11 +88,13 @@ def publish(arguments: argparse.Namespace) -> int:
 
 
 def replay_several(arguments: argparse.Namespace, tracker: Tracker,
-                   show_reference: Callable[[Frame], None], on_frame: Callable[[int], None]) -> int:
+                   show_reference: Callable[[Frame], None], on_frame: Callable[[int], None],
+                   inputs: Iterable[str | Path] = ()) -> int:
     """Track through several topics, a folder each; the exit code."""
     from stm_ros.replay.several import replay_streams
     said = replay_streams(open_sources(arguments), tracker, arguments.out, show_reference,
-                          bag=bag_of(arguments), limit=arguments.max_frames, on_frame=on_frame)
+                          bag=bag_of(arguments), limit=arguments.max_frames, inputs=inputs,
+                          on_frame=on_frame)
     for name, summary in said.items():
         print(f'{name}: {summary.frames} frames')
         for target_id, confidence in summary.mean_confidence.items():

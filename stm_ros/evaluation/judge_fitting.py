@@ -30,7 +30,8 @@ def fit_judge(observations: Sequence[Observation], seed: int = 0) -> Judge:
         raise InputError(f'{len(observations)} masks were observed; {_LEAST_OBSERVATIONS} or more '
                          'are needed to fit a judge')
     cues = np.stack([each.cues for each in observations])
-    mean, scale = cues.mean(0), cues.std(0)
+    mean, scale = np.nanmean(cues, 0), np.nanstd(cues, 0)
+    cues = np.where(np.isnan(cues), mean, cues)
     scale = np.where(scale > 1e-6, scale, 1.0)
     x = torch.from_numpy(np.clip((cues - mean) / scale, -CLIP, CLIP)).float()
     y = torch.tensor([each.iou for each in observations]).float()

@@ -36,6 +36,7 @@ class TrackCues:
     surprise: squared distance from where it was expected. age: seconds since it was believed.
     growth: logarithm of its area over what it was. shared: by a distractor, in [0, 1]. before: the
     last confidence. was_lost: whether the target was LOST. has_place: whether its place was known.
+    What is not known is NaN: the judge then takes the mean of what it was fitted on.
     """
 
     surprise: float
@@ -43,14 +44,20 @@ class TrackCues:
     growth: float
     shared: float
     before: float
-    was_lost: bool
-    has_place: bool
+    was_lost: float
+    has_place: float
+
+    @classmethod
+    def of_a_stranger(cls, shared: float) -> 'TrackCues':
+        """Of a target that has not been seen in its stream before."""
+        nothing = float('nan')
+        return cls(nothing, nothing, nothing, shared, nothing, nothing, nothing)
 
     def values(self) -> list[float]:
         """In the order of TRACK_CUES, about -1 to 1."""
         return [np.log1p(self.surprise) / 4, np.log1p(4 * self.age) / 2,
                 float(np.clip(self.growth, -2, 2)) / 2, self.shared, self.before,
-                float(self.was_lost), float(self.has_place)]
+                self.was_lost, self.has_place]
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,8 @@ class Judge:
         """The answer to C numbers, SIGHT_CUES and then TRACK_CUES, of a judge that is fitted."""
         assert self.mean is not None and self.scale is not None and self.weights is not None
         assert self.bias is not None and self.last is not None
-        scaled = np.clip((cues - self.mean) / self.scale, -CLIP, CLIP)
+        known = np.where(np.isnan(cues), self.mean, cues)
+        scaled = np.clip((known - self.mean) / self.scale, -CLIP, CLIP)
         hidden = np.tanh(self.weights @ scaled + self.bias)
         return float(1 / (1 + np.exp(-(self.last[:-1] @ hidden + self.last[-1]))))
 

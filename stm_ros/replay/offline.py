@@ -19,6 +19,7 @@ from stm_ros.report.tracking import TrackReport
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
+from stm_ros.tracking.tracker import LateFrameError
 from stm_ros.vision.errors import InputError
 
 STREAM = 'camera'
@@ -65,10 +66,14 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
         'source': source.name, 'network': tracker.network.name})
     results = ResultFolder(folder, source.rate, about, bag_storage, inputs=inputs, more=(REPORT,))
     with results, report.written_to(results, REPORT):
-        for count, frame in enumerate(islice(frames, limit), start=1):
+        count = 0
+        for frame in islice(frames, limit):
             started = perf_counter()
-            result = tracker.step(frame.image, stream=STREAM, stamp_ns=frame.stamp_ns)
+            result = step_unless_late(tracker, frame, STREAM)
             seconds = perf_counter() - started
+            if result is None:
+                continue
+            count += 1
             attention = {str(target_id): np.round(mass, 6).astype(float).tolist()
                          for target_id, mass in result.memory.attention.items()}
             picture = results.write(frame, result.label_map, result.targets, result,
@@ -80,8 +85,10 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
             on_frame(count - 1)
             if not watch(picture, result):
                 break
+        if late := tracker.late_frames:
+            source.notes.append(f'{late} images are older than what came before, and were left out')
         summary = ReplaySummary(
-            count, {key: total / count for key, (total, _) in confidences.items()},
+            count, {key: total / max(1, count) for key, (total, _) in confidences.items()},
             {key: int(lost) for key, (_, lost) in confidences.items()})
         results.summary = {
             'frame_count': count,
@@ -90,6 +97,14 @@ def replay(source: FrameSource, tracker: Tracker, folder: str | Path,
             'frames_lost': {str(key): value for key, value in summary.frames_lost.items()},
             **({'notes': source.notes} if source.notes else {})}
     return summary
+
+
+def step_unless_late(tracker: Tracker, frame: Frame, stream: str) -> Result | None:
+    """The answer to a frame; None where it is older than the last, which the node drops, too."""
+    try:
+        return tracker.step(frame.image, stream=stream, stamp_ns=frame.stamp_ns)
+    except LateFrameError:
+        return None
 
 
 def _with_first(source: FrameSource) -> tuple[Iterator[Frame], Frame]:

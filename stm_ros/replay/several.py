@@ -3,6 +3,7 @@
 """Track through several image topics of a recording at once, as a node with several streams."""
 import heapq
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ import numpy as np
 
 from stm_ros.replay.bag_options import BagOptions
 from stm_ros.replay.offline import ReplaySummary
+from stm_ros.replay.offline import step_unless_late
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.writers import ResultFolder
@@ -68,7 +70,8 @@ def merged(sources: dict[str, FrameSource]) -> Iterator[tuple[str, Frame]]:
 
 def replay_streams(sources: dict[str, FrameSource], tracker: Tracker, folder: str | Path,
                    show_reference: Callable[[Frame], None], *, bag: BagOptions | None = None,
-                   limit: int | None = None, on_frame: Callable[[int], None] = lambda index: None
+                   limit: int | None = None, inputs: Iterable[str | Path] = (),
+                   on_frame: Callable[[int], None] = lambda index: None
                    ) -> dict[str, ReplaySummary]:
     """
     Track through `sources` and write a ResultFolder of each stream into `folder`/<stream>.
@@ -76,6 +79,7 @@ def replay_streams(sources: dict[str, FrameSource], tracker: Tracker, folder: st
     :param tracker: made for as many streams.
     :param show_reference: given the first stream's first frame; adds the references.
     :param limit: the most frames to track, of all streams together.
+    :param inputs: files and folders that are read, which must stay as they are.
     :raises InputError: where a source yields no frame, or something in it cannot be used.
     """
     first_name, first_source = next(iter(sources.items()))
@@ -87,10 +91,12 @@ def replay_streams(sources: dict[str, FrameSource], tracker: Tracker, folder: st
     with ExitStack() as stack:
         results = {name: stack.enter_context(ResultFolder(
             Path(folder) / name, source.rate, _about(source, name, tracker),
-            None if bag is None else replace(bag, node=f'{bag.node}/{name}')))
+            None if bag is None else replace(bag, node=f'{bag.node}/{name}'), inputs=inputs))
             for name, source in sources.items()}
         for index, (name, frame) in enumerate(islice(merged(sources), limit)):
-            result = tracker.step(frame.image, stream=name, stamp_ns=frame.stamp_ns)
+            result = step_unless_late(tracker, frame, name)
+            if result is None:
+                continue
             attention = {str(target_id): np.round(mass, 6).astype(float).tolist()
                          for target_id, mass in result.memory.attention.items()}
             results[name].write(frame, result.label_map, result.targets, result,

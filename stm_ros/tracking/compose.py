@@ -19,6 +19,7 @@ from stm_ros.tracking.stream import Stream
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.tracking.track import Track
+from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import prepare_masks
@@ -59,12 +60,7 @@ def compose(seen: Seen, decided: Decision, predicted: Stream, order: Sequence[in
         area = int(np.count_nonzero(mask))
         box = box_of_mask(mask) if area else None
         sight = seen.cues[list(order).index(target)].tolist()
-        said = TrackCues(
-            surprise=track.motion.surprise(box) if track.motion and box else 0.0,
-            age=track.motion.age if track.motion else 0.0,
-            growth=float(np.log((area + 1) / (track.area + 1))) if track.area else 0.0,
-            shared=decided.shared.get(target, 0.0), before=track.confidence,
-            was_lost=track.state == TargetState.LOST, has_place=track.motion is not None)
+        said = _track_cues(track, area, box, decided.shared.get(target, 0.0))
         cues[target] = sight, said
         confidence = judge(sight, said) if area else 0.0
         state = next_state(track.state, confidence, area, config)
@@ -78,6 +74,18 @@ def compose(seen: Seen, decided: Decision, predicted: Stream, order: Sequence[in
     assert predicted.geometry is not None
     soft = owned_soft_masks(seen, decided.label_map, order, predicted.geometry)
     return Answer(label_map, decided.label_map, tuple(results), soft, cues)
+
+
+def _track_cues(track: Track, area: int, box: Box | None, shared: float) -> TrackCues:
+    """What a track says of a mask of `area` pixels in `box`."""
+    if not track.area:
+        return TrackCues.of_a_stranger(shared)
+    return TrackCues(
+        surprise=track.motion.surprise(box) if track.motion and box else 0.0,
+        age=track.motion.age if track.motion else 0.0,
+        growth=float(np.log((area + 1) / (track.area + 1))), shared=shared,
+        before=track.confidence, was_lost=float(track.state == TargetState.LOST),
+        has_place=float(track.motion is not None))
 
 
 def owned_soft_masks(seen: Seen, owners: np.ndarray, order: Sequence[int], geometry: Geometry
