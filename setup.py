@@ -38,6 +38,7 @@ class BuildWithInterfaces(build_py):
 setup(
     packages=find_packages(include=['stm_ros', 'stm_ros.*']),
     install_requires=pins('run'),
-    extras_require={name: pins(name) for name in ('train', 'eval', 'replay', 'demo', 'dev')},
+    extras_require={name: pins(name) for name in (
+        'train', 'eval', 'replay', 'demo', 'console', 'dev', 'render', 'fleet')},
     cmdclass={'build_py': BuildWithInterfaces},
 )

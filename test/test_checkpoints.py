@@ -132,6 +132,6 @@ def test_the_average_of_weights_lies_between_them(tmp_path, capsys):
                                                ('permissive', 'CC-BY-4.0')])
 def test_shipped_weights_are_known_by_name_and_say_their_licence(name, licence):
     network = load_network('stm_lite', name)
-    assert network.metadata['licence'] == licence and 'calibration' in network.metadata
+    assert network.metadata['licence'] == licence and 'judge' in network.metadata
     others = {'research': 'permissive', 'permissive': 'research'}
     assert fingerprint(network) != fingerprint(load_network('stm_lite', others[name]))

@@ -6,12 +6,12 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from stm_ros.replay.clips import CLIPS
-from stm_ros.replay.clips import generate_clip
-from stm_ros.replay.photographs import CUT_OUTS
-from stm_ros.replay.photographs import PHOTOGRAPHS
-from stm_ros.replay.photographs import cut_out
-from stm_ros.replay.photographs import photograph
+from stm_ros.synthetic.clips import CLIPS
+from stm_ros.synthetic.clips import generate_clip
+from stm_ros.synthetic.photographs import CUT_OUTS
+from stm_ros.synthetic.photographs import PHOTOGRAPHS
+from stm_ros.synthetic.photographs import cut_out
+from stm_ros.synthetic.photographs import photograph
 from stm_ros.vision.errors import InputError
 
 photographs_installed = pytest.mark.skipif(

@@ -3,12 +3,9 @@
 """Calibration: errors computed by hand, and a fit that is monotone, small and as good."""
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from stm_ros.evaluation.calibration import assess_calibration
-from stm_ros.evaluation.calibration import fit_calibration
 from stm_ros.vision.errors import InputError
 
 SHARES = st.floats(0, 1, width=32)
@@ -53,35 +50,6 @@ def test_what_the_data_do_not_define_is_none() -> None:
     assert assess_calibration(np.array([0.7, 0.9]), np.array([0.8, 0.9])).failure_auroc is None
 
 
-def test_fit_recovers_a_monotone_map() -> None:
-    """A head that says the square root of what is true is put right to within 0.02."""
-    random = np.random.default_rng(0)
-    iou = random.random(3000)
-    xs, ys = fit_calibration(np.sqrt(iou), np.clip(iou + random.normal(0, 0.05, 3000), 0, 1))
-    assert len(xs) <= 16
-    raw = np.linspace(0.2, 0.98, 50)
-    assert np.abs(np.interp(raw, xs, ys) - raw**2).max() < 0.03
-    corrected = np.interp(np.sqrt(iou), xs, ys)
-    assert assess_calibration(np.sqrt(iou), iou).error > 0.15
-    assert assess_calibration(corrected, iou).error < 0.01
-
-
-@given(st.lists(st.tuples(SHARES, SHARES), min_size=1, max_size=80), st.integers(1, 16))
-@settings(max_examples=200, deadline=None)
-def test_fit_is_monotone_bounded_and_keeps_the_mean(
-    pairs: list[tuple[float, float]], max_knots: int
-) -> None:
-    """Whatever the data: rising xs, never falling ys, both within the data's range."""
-    confidence, iou = np.array(pairs).T
-    xs, ys = fit_calibration(confidence, iou, max_knots)
-    assert 1 <= len(xs) == len(ys) <= max_knots
-    assert np.all(np.diff(xs) > 0)
-    assert np.all(np.diff(ys) >= 0)
-    slack = 1e-9
-    assert confidence.min() - slack <= xs[0] and xs[-1] <= confidence.max() + slack
-    assert iou.min() - slack <= ys[0] and ys[-1] <= iou.max() + slack
-
-
 @pytest.mark.parametrize(('confidence', 'iou', 'message'), [
     ([], [], 'at least one'),
     ([0.1, 0.2], [0.3], 'equally many'),
@@ -90,6 +58,5 @@ def test_fit_is_monotone_bounded_and_keeps_the_mean(
 ])
 def test_other_values_are_refused(confidence, iou, message: str) -> None:
     """The message names the value."""
-    for function in (assess_calibration, fit_calibration):
-        with pytest.raises(InputError, match=message):
-            function(np.array(confidence), np.array(iou))
+    with pytest.raises(InputError, match=message):
+        assess_calibration(np.array(confidence), np.array(iou))

@@ -4,26 +4,29 @@
 import json
 import shutil
 import sys
-from dataclasses import fields
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from stm_ros.inference.judge import SIGHT_CUES
+from stm_ros.inference.runner import Runner
+from stm_ros.inference.windows import Region
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.bank import NewFrame
+from stm_ros.memory.fine_keys import keep_fine
 from stm_ros.memory.policy import POLICIES
 from stm_ros.networks.aggregation import aggregate
 from stm_ros.networks.interface import others_of
 from stm_ros.networks.interface import probabilities_of
 from stm_ros.networks.reading import read_memory
+from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.engine import Engine
-from stm_ros.tracking.regions import Region
 from stm_ros.vision.prepare import geometry_for
 
 
@@ -78,7 +81,7 @@ def test_a_compiled_network_gives_the_same_masks():
     runs = []
     for mode in ('none', 'default'):
         tracker = Tracker.from_pretrained(config=TrackerConfig(
-            dtype='float32', full_look_every=1, compile=mode))
+            dtype='float32', full_look_seconds=0.0, compile=mode))
         tracker.add_reference(clip[0][0], clip[0][1])
         runs.append([tracker.step(image).label_map for image, _ in clip[1:4]])
     assert 'encode_query' in vars(tracker.network)
@@ -113,12 +116,12 @@ _LEAST = float(np.log(1e-7 / (1 - 1e-7)))
 
 
 def _predict(tracker: Tracker, frame: np.ndarray):
-    """Step, and return what the engine predicted on the way."""
+    """Step, and return what the runner saw on the way."""
     kept = []
-    predict = tracker.engine.predict
-    tracker.engine.predict = lambda *values: kept.append(predict(*values)) or kept[-1]
+    look = tracker.runner.look
+    tracker.runner.look = lambda *values: kept.append(look(*values)) or kept[-1]
     tracker.step(frame)
-    tracker.engine.predict = predict
+    tracker.runner.look = look
     return kept[0]
 
 
@@ -188,33 +191,35 @@ def test_logits_are_enlarged_with_pixel_centres_aligned():
     torch.testing.assert_close(enlarged, torch.tensor([[[0.0, 1.0, 3.0, 4.0]]]))
 
 
-@pytest.mark.parametrize('kind', [STM, STMLite])
+@pytest.mark.parametrize('kind', [STM, STMLite, STCN])
 @pytest.mark.parametrize('top_k', [0, 5])
 def test_a_step_makes_every_tensor_on_the_device_of_its_source(kind, top_k):
     """Where there is no GPU, `meta` stands for one: mixing it with the CPU is an error."""
     meta = torch.device('meta')
     with pytest.raises(RuntimeError, match='device'):
         torch.empty(2, device=meta).add(torch.zeros(2))
-    config = TrackerConfig(dtype='float32', top_k=top_k)
-    engine = Engine(kind(), config, meta)
+    runner = Runner(kind(), meta, 'float32', top_k=top_k)
     geometry = geometry_for((60, 90), 0, 16)
-    bank = MemoryBank(engine.layout(3, 2, 24), POLICIES['fifo'](), meta)
+    bank = MemoryBank(runner.layout(3, 2, 24), POLICIES['fifo'](), meta)
     with torch.inference_mode():
-        view = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry)
+        view = runner.encode(np.zeros((60, 90, 3), np.uint8), geometry)
         masks = torch.zeros(2, 64, 96, device=meta)
-        memory = engine.network.encode_memory(view.query, masks)
+        memory = runner.network.encode_memory(view.query, masks)
         frame = NewFrame(memory.key, memory.value, view.extent_of(view.window), (1, 2),
                          frozenset((1, 2)), 'camera', 0, 1.0, {},
-                         np.zeros(engine.network.key_channels, np.float32))
+                         np.zeros(runner.network.key_channels, np.float32))
+        if view.query.fine is not None:
+            frame = replace(frame, fine=keep_fine(view.query.fine, masks[:, ::8, ::8], (1, 2),
+                                                  (0, 0), [(1, 1, 5, 7)]))
         for target in frame.targets:
             bank.add_target(target)
         bank.write_reference(frame)
         bank.write_recent(frame, due=True)
         small, large = Region(0, 1, 2, 4), Region(1, 1, 4, 5)
         for regions in ([None, None], [None, small], [small, small], [small, large]):
-            view = engine.encode(np.zeros((60, 90, 3), np.uint8), geometry, regions)
-            sight = engine.look(view, geometry, bank, [0, 1], masks, regions)
-            for field in fields(sight):
-                assert getattr(sight, field.name).device == meta, field.name
+            view = runner.encode(np.zeros((60, 90, 3), np.uint8), geometry, regions)
+            sight = runner.find(view, geometry, bank, [0, 1], masks, regions)
+            for name, value in sight._asdict().items():
+                assert value.device == meta, name
             assert sight.channels.shape == (60, 90) and sight.logits.shape == (3, 64, 96)
-            assert sight.mass.shape == (2, 2, 2) and sight.confidence.shape == (2,)
+            assert sight.mass.shape == (2, 2, 2) and sight.cues.shape == (2, len(SIGHT_CUES))

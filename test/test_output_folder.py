@@ -162,7 +162,7 @@ def test_single_files_are_never_overwritten(tmp_path):
 @pytest.mark.parametrize('words', [
     ['weights', 'convert', 'a.safetensors', '--out', 'precious'],
     ['memory', 'import', 'known', 'precious'],
-    ['calibrate', 'a.safetensors', '--root', '.', '--out', 'precious']])
+    ['calibrate', 'a.safetensors', '--out', 'precious']])
 def test_commands_refuse_to_overwrite_a_file(tmp_path, monkeypatch, capsys, words):
     from safetensors.numpy import save_file
     save_file({}, tmp_path / 'a.safetensors')

@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / 'stm_ros').rglob('*.py'))
 DEFINITIONS = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')])
 ROS_PACKAGES = {
-    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'launch',
-    'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs', 'std_msgs',
-    'vision_msgs',
+    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
+    'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
+    'sensor_msgs', 'std_msgs', 'tf2_msgs', 'vision_msgs',
 }
 # What package.xml calls the modules that pip knows by another name.
 ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'PIL': 'python3-pil',
@@ -73,7 +73,7 @@ def test_every_requirement_is_pinned_to_one_version() -> None:
 
 @pytest.mark.parametrize('distro', ['jazzy', 'kilted'])
 def test_no_package_is_pinned_twice(distro: str) -> None:
-    names = requirement_names('[!r]*.txt', 'run.txt', 'replay.txt', f'ros-{distro}.txt')
+    names = requirement_names('[!r]*.txt', 'r[eu]*.txt', f'ros-{distro}.txt')
     assert len(names) > 100
     assert sorted(names) == sorted(set(names))
 
@@ -107,7 +107,7 @@ def test_versions_agree() -> None:
 
 def test_package_xml_declares_every_ros_package_that_is_imported() -> None:
     imported = set().union(*map(imported_packages, MODULES))
-    imported |= imported_packages(ROOT / 'launch' / 'stm.launch.py')
+    imported |= set().union(*map(imported_packages, (ROOT / 'launch').glob('*.launch.py')))
     assert 'launch' in imported
     assert (imported & ROS_PACKAGES) <= package_dependencies()
 
@@ -126,7 +126,7 @@ def test_cmake_declares_what_the_definitions_use() -> None:
     used = {match for file in DEFINITIONS
             for match in re.findall(r'^(\w+)/\w+', file.read_text(), re.MULTILINE)}
     cmake = (ROOT / 'CMakeLists.txt').read_text()
-    assert used == {'builtin_interfaces', 'sensor_msgs', 'std_msgs'}
+    assert used == {'builtin_interfaces', 'geometry_msgs', 'sensor_msgs', 'std_msgs'}
     for package in used:
         assert f'find_package({package} REQUIRED)' in cmake
         assert package in package_dependencies()
@@ -166,10 +166,10 @@ def test_services_answer_success_and_message(file: Path) -> None:
     assert 'uint8 target_id' not in request, 'a wrong id must be representable to be refused'
 
 
-def test_only_node_and_console_import_ros() -> None:
+def test_only_node_apps_and_console_import_ros() -> None:
     for module in MODULES:
         room = module.relative_to(ROOT / 'stm_ros').parts[0]
-        if room not in ('node', 'console'):
+        if room not in ('node', 'apps', 'console'):
             assert not imported_packages(module) & ROS_PACKAGES, module
 
 
@@ -209,6 +209,8 @@ def test_wheel_holds_definitions_and_weights(tmp_path: Path) -> None:
     weights = {str(file.relative_to(ROOT)) for file in (ROOT / 'stm_ros/weights').iterdir()
                if file.is_file()}
     assert weights <= held
+    page = {str(file.relative_to(ROOT)) for file in (ROOT / 'stm_ros/console/static').iterdir()}
+    assert len(page) > 3 and page <= held
 
 
 @ros_present

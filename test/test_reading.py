@@ -43,9 +43,7 @@ READABLE = [[True, True, True], [True, False, True], [False, True, False]]
 def test_read_is_softmax_over_all_readable_positions(similarity, rows, monkeypatch):
     monkeypatch.setattr(reading_module, '_ROWS_AT_A_TIME', 2 * rows)
     query, keys, values = make_memory(1, 2, 3, (5, 2, 6))
-    reading = read_memory(query, keys, values, similarity, READABLE * 2,
-                          anchors=[False, True, True])
-    anchors = read_memory(query, keys[1:], values[1:], similarity)
+    reading = read_memory(query, keys, values, similarity, READABLE * 2)
     for group, target in itertools.product(range(2), range(3)):
         slots = [slot for slot in range(3) if READABLE[target][slot]]
         expected, peak = read_plainly(query[group], [k[group] for k in keys],
@@ -54,7 +52,6 @@ def test_read_is_softmax_over_all_readable_positions(similarity, rows, monkeypat
         torch.testing.assert_close(reading.peak[group, target], peak)
         unread = [slot for slot in range(3) if slot not in slots]
         assert (reading.slot_mass[group, target, unread] == 0).all()
-    torch.testing.assert_close(reading.anchored[:, 0], anchors.readout[:, 0])
     torch.testing.assert_close(reading.slot_mass.sum(2), torch.ones_like(reading.peak))
 
 

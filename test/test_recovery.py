@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking import recovery as recovery_module
-from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.recovery import LEAST_INPUT_SIZE
 from stm_ros.tracking.recovery import Recovery
 from stm_ros.tracking.recovery import shrink_memory
@@ -65,7 +65,8 @@ def tracker(clip) -> Tracker:
     network = FailingNetwork()
     network.load_state_dict(load_network().state_dict())
     made = Tracker(network.eval().requires_grad_(False),
-                   TrackerConfig(input_size=240, max_frames=8, memorize_every=1, dtype='float32'))
+                   TrackerConfig(input_size=240, max_frames=8, memorize_by='frames',
+                                 memorize_every=1, dtype='float32'))
     made.add_reference(clip[0][0], clip[0][1], {1: 'cup'})
     for time in range(1, 10):
         made.step(clip[time][0], stamp_ns=time)
@@ -222,4 +223,4 @@ def test_a_confidence_that_is_not_finite_is_no_confidence(tracker, clip):
     tracker.network.spoilt = 'confidence'
     with pytest.raises(NetworkOutputError):
         tracker.step(clip[10][0], stamp_ns=10)
-    assert tracker.streams['camera'].states[1] == TargetState.TRACKING
+    assert tracker.streams['camera'].tracks[1].state == TargetState.TRACKING

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stm_ros.cli.main import main
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.reference_folder import export_references

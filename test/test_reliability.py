@@ -7,18 +7,17 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from test_report import assert_self_contained
 
 from stm_ros.cli.main import main
 from stm_ros.evaluation.reliability import Record
-from stm_ros.evaluation.reliability import are_apart
 from stm_ros.evaluation.reliability import judge
-from stm_ros.evaluation.reliability import judge_goals
 from stm_ros.evaluation.reliability import score_clip
-from stm_ros.evaluation.reliability import summarise_case
-from stm_ros.evaluation.reliability_clips import CASES
-from stm_ros.evaluation.reliability_clips import ClipFrame
-from stm_ros.evaluation.reliability_clips import ReliabilityClip
-from stm_ros.evaluation.reliability_clips import View
+from stm_ros.synthetic.reliability_clips import CASES
+from stm_ros.synthetic.reliability_clips import ClipFrame
+from stm_ros.synthetic.reliability_clips import ReliabilityClip
+from stm_ros.synthetic.reliability_clips import View
+from stm_ros.synthetic.reliability_clips import are_apart
 from stm_ros.tracking import MemoryReport
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetResult
@@ -182,27 +181,14 @@ def test_what_is_missed_and_what_is_confidently_wrong():
     assert score.wrong == pytest.approx(3 / 8)
 
 
-def test_a_case_is_summarised_and_goals_are_judged():
-    good = score_clip([seen(), *[gone(LOST)] * 10, seen()])
-    slow = score_clip([seen(), *[gone(TRACKING)] * 6, *[gone(LOST)] * 4, *[seen(LOST, 0.0)] * 6])
-    summary = summarise_case('leave_10', [good, slow])
-    assert (summary.lost_after, summary.found_after, summary.found_share) == (7, 7, 0.5)
-    assert summary.false_share == pytest.approx(0.1)
-    assert summary.all_false_share == pytest.approx(0.3)
-    assert summary.kept_share is None
-    assert [goal.is_met for goal in judge_goals([good])] == [True, True, True, None]
-    assert [goal.is_met for goal in judge_goals([good, slow])] == [False, False, False, None]
-    switched = score_clip([seen(on_look_alike=1, apart=True)])
-    assert judge_goals([switched])[3].is_met is False
-
-
 def test_an_answer_is_compared_with_the_truth():
     truth, other, answer = (np.zeros(SIZE, bool) for _ in range(3))
     truth[10:30, 10:30] = True
     other[10:30, 60:80] = True
     answer[10:30, 20:30] = answer[10:20, 60:80] = True
     result = Result('camera', 0, answer.astype(np.uint8), (
-        TargetResult(1, 'it', TRACKING, 0.7, False, None, 400),), MemoryReport(), False, None)
+        TargetResult(1, 'it', TRACKING, 0.7, False, None, 400),), MemoryReport(), False, None,
+        answer.astype(np.uint8))
     record = judge(ClipFrame(np.zeros((*SIZE, 3), np.uint8), truth, other, View.VISIBLE), result,
                    400)
     assert record.iou == pytest.approx(200 / 600)
@@ -222,12 +208,18 @@ def test_the_command_writes_table_figures_and_pictures(tmp_path, capsys):
     content = json.loads((tmp_path / 'reliability.json').read_text())
     assert [case['case'] for case in content['cases']] == ['scene_cut', 'look_alike']
     assert content['settings']['tracker']['memorize_every'] == 7
-    assert len(content['goals']) == 4
+    assert len(content['goals']) == 6
     with (tmp_path / 'frames.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 54 + 69 and {row['view'] for row in rows} == {'visible', 'absent'}
-    for name in ('clips.csv', 'timeline.png', 'scene_cut_0.jpg', 'look_alike_0.jpg'):
+    for name in ('clips.csv', 'timeline.png', 'scene_cut_0_0.jpg', 'look_alike_0_0.jpg'):
         assert (tmp_path / name).stat().st_size > 100
+    outline = assert_self_contained((tmp_path / 'report.html').read_text())
+    assert [part.text for part in outline.named('h2')] == [
+        'Goals', 'Cases', 'scene_cut 0 0', 'look_alike 0 0']
+    assert len(outline.named('img')) == 2 and len(outline.named('svg')) == 4
+    shaded = [part.text for part in outline.named('title') if part.text == 'absent']
+    assert len(shaded) == 1, 'the target is away once'
 
 
 def test_refusals(capsys):
@@ -237,6 +229,8 @@ def test_refusals(capsys):
         ReliabilityClip('leave_10', 0, (20, 30))
     for words, told in ((['--size', '240'], "size '240' is not of the form"),
                         (['--clips', '0'], '--clips 0'),
-                        (['--cases', 'tea'], 'leave_1000'), (['--set', 'tea=1'], 'memorize_every')):
+                        (['--cases', 'tea'], 'leave_1000'), (['--set', 'tea=1'], 'memorize_every'),
+                        (['--seeds', '9-3'], '--seeds 9-3'), (['--seed', '-1'], '--seeds'),
+                        (['--cases', 'unseen_sides'], '--objects DIR')):
         assert main(['reliability', *words]) == 2
         assert told in capsys.readouterr().err

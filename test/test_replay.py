@@ -17,14 +17,19 @@ from rosbags.rosbag2 import Writer
 from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.replay.bags import message_types
+from stm_ros.replay.frames import Frame
+from stm_ros.replay.offline import replay
 from stm_ros.replay.reference import show_reference
 from stm_ros.replay.result_bag import ResultBagWriter
 from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.sources import ImageSource
 from stm_ros.replay.sources import VideoSource
 from stm_ros.replay.sources import open_source
+from stm_ros.replay.viewing import result_types
 from stm_ros.replay.writers import PredictionsWriter
 from stm_ros.replay.writers import VideoWriter
+from stm_ros.tracking import Tracker
+from stm_ros.tracking import TrackerConfig
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_mask
@@ -258,8 +263,9 @@ def test_replay_repeats_bit_by_bit(replayed):
     files = sorted(path.relative_to(replayed / 'first')
                    for path in (replayed / 'first').rglob('*') if path.is_file())
     assert {path.parts[0] for path in files} == {
-        'annotated.mp4', 'predictions.json', 'masks', 'bag', MANIFEST}
-    for path in files:
+        'annotated.mp4', 'predictions.json', 'masks', 'bag', 'report.html', MANIFEST}
+    # the report also tells the time that frames took, and the manifest its digest
+    for path in set(files) - {Path('report.html'), Path(MANIFEST)}:
         assert (replayed / 'first' / path).read_bytes() == (replayed / 'again' / path).read_bytes()
 
 
@@ -281,12 +287,13 @@ def test_replay_finds_the_disc(replayed):
 
 def test_result_bag_says_the_same_under_the_source_s_stamps(replayed):
     predictions = json.loads((replayed / 'first' / 'predictions.json').read_text())['frames']
-    types = message_types()
+    types = result_types()
     with Reader(replayed / 'first' / 'bag') as reader:
         received = [(connection.topic, time, types.deserialize_cdr(data, connection.msgtype))
                     for connection, time, data in reader.messages(reader.connections)]
     assert {topic for topic, _, _ in received} == {
-        f'/stm_tracker/{name}' for name in ('mask', 'targets', 'memory')}
+        f'/stm_tracker/{name}' for name in ('mask', 'targets', 'memory', 'detections',
+                                            'overlay/compressed')}
     for topic in ('mask', 'targets', 'memory'):
         messages = [(time, m) for name, time, m in received if name == f'/stm_tracker/{topic}']
         assert [time for time, _ in messages] == [stamp + 5_000_000 for stamp in STAMPS]
@@ -337,3 +344,37 @@ def test_array_source_and_its_stamps():
     frames = list(ArraySource('x', IMAGES, 50))
     assert [frame.stamp_ns for frame in frames] == [2 * 10**7 * n for n in (1, 2, 3, 4)]
     assert frames[1].image is IMAGES[1]
+
+
+@pytest.mark.parametrize('source, words', [
+    ('clip.mcap', 'clip.mcap is a bag, and rosbags'), ('frames', 'writes the result bag')])
+def test_without_rosbags_a_sentence_says_what_to_install(monkeypatch, capsys, source, words):
+    from stm_ros.cli import replay as command
+    monkeypatch.setattr(command, 'find_spec', lambda name: None)
+    assert main(['replay', source, '--box', '1,1,5,5', '--out', 'nowhere']) == 2
+    said = capsys.readouterr().err
+    assert words in said and "pip install 'stm_ros[replay]'" in said
+
+
+def test_images_that_come_late_are_left_out_and_told(tmp_path):
+    class Disordered:
+        name = 'disordered'
+        rate = 10.0
+
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def __iter__(self):
+            random = np.random.default_rng(0)
+            image = random.integers(0, 255, (64, 64, 3), np.uint8)
+            for index, stamp in enumerate((0, 200, 100, 300)):
+                yield Frame(image, stamp * 1_000_000, 'lens', index)
+
+    source = Disordered()
+    tracker = Tracker.from_pretrained(config=TrackerConfig(dtype='float32', max_frames=3))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 1
+    summary = replay(source, tracker, tmp_path / 'out',
+                     lambda first: tracker.add_reference(first.image, mask), bag_storage=None)
+    assert summary.frames == 3
+    assert source.notes == ['1 images are older than what came before, and were left out']

@@ -11,12 +11,12 @@ import pytest
 
 from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
-from stm_ros.replay.clips import generate_clip
 from stm_ros.replay.demo_clips import BIKES_TARGETS
 from stm_ros.replay.demo_clips import bikes_source
 from stm_ros.replay.demo_clips import boxed_clip
 from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.writers import VideoWriter
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_mask

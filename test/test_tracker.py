@@ -1,6 +1,8 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The tracker on generated clips of real photographs, with the shipped weights."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,17 +14,17 @@ from tracker_helpers import follow
 from tracker_helpers import iou
 from tracker_helpers import make_tracker
 
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.description import describe_target
-from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.result import StaleResultError
-from stm_ros.tracking.targets import next_state
+from stm_ros.tracking.states import next_state
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.prepare import geometry_for
@@ -50,12 +52,12 @@ def test_a_target_shown_once_is_followed(clip):
 
 
 def test_memory_reports_what_was_read(clip):
-    tracker = make_tracker(max_frames=3, memorize_every=1)
+    tracker = make_tracker(max_frames=3, memorize_by='frames', memorize_every=1)
     tracker.add_reference(clip[0][0], clip[0][1])
     for time, result in enumerate(follow(tracker, clip), start=1):
         report = result.memory
         assert report.slots[0].kind == 'reference'
-        assert all(slot.stamp_ns < time * 100 for slot in report.slots)
+        assert all(slot.stamp_ns < time * 40_000_000 for slot in report.slots)
         assert len(report.slots) == min(time, 3)
         assert report.attention[1].sum() == pytest.approx(1, abs=1e-5)
         assert 0 <= report.entropy[1] <= np.log(len(report.slots)) + 1e-5
@@ -111,8 +113,16 @@ def test_a_target_that_is_not_there_has_no_mask_box_or_detection(clip):
     assert 'is not in view' in describe_target(result, target)
 
 
-def test_an_unbelieved_frame_is_not_remembered(clip):
-    tracker = make_tracker(memorize_above=1.0)
+def test_a_frame_that_earns_nothing_is_the_newest_and_does_not_stay(clip):
+    tracker = make_tracker(memorize_above=1.0, memorize_by='frames', memorize_every=1)
+    tracker.add_reference(clip[0][0], clip[0][1])
+    for time, result in enumerate(follow(tracker, clip[:5])):
+        kinds = [slot.kind for slot in result.memory.slots]
+        assert kinds == (['reference', 'recent'] if time else ['reference'])
+
+
+def test_what_is_lost_is_not_remembered_at_all(clip):
+    tracker = make_tracker(uncertain_below=1.0, lost_below=1.0)
     tracker.add_reference(clip[0][0], clip[0][1])
     for result in follow(tracker, clip[:5]):
         assert [slot.kind for slot in result.memory.slots] == ['reference']
@@ -141,7 +151,7 @@ def test_a_lost_target_s_attention_is_of_the_whole_frame(clip):
     tracker.step(clip[1][0])
     result = tracker.step(clip[2][0])
     assert result.targets[0].state == TargetState.LOST
-    query = tracker.engine.encode(clip[2][0], geometry_for(SIZE, 480, 16)).query.key
+    query = tracker.runner.encode(clip[2][0], geometry_for(SIZE, 480, 16)).query.key
     bank = tracker.bank
     reading = bank.read(query.flatten(2).transpose(1, 2), bank.readable_slots('camera'), 'l2')
     assert np.allclose(result.memory.attention[1], reading.slot_mass[0].mean(1), atol=1e-4)
@@ -155,7 +165,7 @@ def test_a_failing_network_leaves_memory_untouched(clip):
     held = [slot.stamp_ns for slot in tracker.bank.slots if slot is not None]
     decode = tracker.network.decode
     tracker.network.decode = lambda *values: decode(*values)._replace(
-        logits=torch.full((2, 60, 80), torch.nan))
+        logits=torch.full((1, 60, 80), torch.nan))
     with pytest.raises(NetworkOutputError):
         tracker.step(clip[2][0], stamp_ns=2)
     tracker.network.decode = decode
@@ -168,14 +178,16 @@ def test_a_saved_tracker_goes_on_bit_for_bit(clip, tmp_path):
     tracker.add_reference(clip[0][0], clip[0][1], {1: 'cup'})
     list(follow(tracker, clip[:7]))
     # as after a box that reached the edge of its region: the next frame is looked at as a whole
-    tracker.streams['camera'].everywhere.add(1)
+    state = tracker.streams['camera']
+    tracker.streams['camera'] = replace(
+        state, tracks={1: replace(state.tracks[1], everywhere=True)})
     tracker.save(tmp_path / 'memory.safetensors')
     other = Tracker.from_pretrained()
     other.load(tmp_path / 'memory.safetensors')
     assert other.targets == {1: 'cup'}
     for time in (7, 8, 9):
-        one = tracker.step(clip[time][0], stamp_ns=time * 100)
-        same = other.step(clip[time][0], stamp_ns=time * 100)
+        one = tracker.step(clip[time][0], stamp_ns=time * 40_000_000)
+        same = other.step(clip[time][0], stamp_ns=time * 40_000_000)
         assert np.array_equal(one.soft_masks(), same.soft_masks())
         assert one.targets == same.targets
         assert one.evidence(1) == same.evidence(1)
@@ -214,27 +226,30 @@ def test_states_follow_confidence_with_hysteresis(confidences):
     config = TrackerConfig()
     state = TargetState.LOST
     for confidence in confidences:
-        before, state = state, next_state(state, confidence, 10, True, config)
-        assert not (before == TargetState.LOST and state == TargetState.UNCERTAIN)
+        before, state = state, next_state(state, confidence, 10, config)
+        if before == TargetState.LOST and confidence < config.lost_below + config.hysteresis:
+            assert state == TargetState.LOST
         if confidence < config.lost_below:
             assert state == TargetState.LOST
         if confidence >= config.uncertain_below + config.hysteresis:
             assert state == TargetState.TRACKING
-    assert next_state(state, 1.0, 0, True, config) == TargetState.LOST
+    assert next_state(state, 1.0, 0, config) == TargetState.LOST
 
 
 def test_hysteresis_holds_a_state_at_the_threshold():
     config = TrackerConfig(uncertain_below=0.5, hysteresis=0.1)
-    assert next_state(TargetState.TRACKING, 0.55, 10, True, config) == TargetState.TRACKING
-    assert next_state(TargetState.UNCERTAIN, 0.55, 10, True, config) == TargetState.UNCERTAIN
-    assert next_state(TargetState.LOST, 0.55, 10, True, config) == TargetState.LOST
+    assert next_state(TargetState.TRACKING, 0.55, 10, config) == TargetState.TRACKING
+    assert next_state(TargetState.UNCERTAIN, 0.55, 10, config) == TargetState.UNCERTAIN
+    assert next_state(TargetState.LOST, 0.55, 10, config) == TargetState.UNCERTAIN
 
 
-def test_a_mask_in_doubt_counts_only_where_the_target_was_expected():
-    config = TrackerConfig(uncertain_below=0.5, lost_below=0.3)
-    assert next_state(TargetState.TRACKING, 0.4, 10, True, config) == TargetState.UNCERTAIN
-    assert next_state(TargetState.TRACKING, 0.4, 10, False, config) == TargetState.LOST
-    assert next_state(TargetState.TRACKING, 0.6, 10, False, config) == TargetState.TRACKING
+def test_lost_is_no_trap_and_uncertain_is_shown():
+    config = TrackerConfig(uncertain_below=0.5, lost_below=0.3, hysteresis=0.05)
+    assert next_state(TargetState.TRACKING, 0.4, 10, config) == TargetState.UNCERTAIN
+    assert next_state(TargetState.TRACKING, 0.2, 10, config) == TargetState.LOST
+    assert next_state(TargetState.LOST, 0.34, 10, config) == TargetState.LOST
+    assert next_state(TargetState.LOST, 0.4, 10, config) == TargetState.UNCERTAIN
+    assert next_state(TargetState.LOST, 0.6, 10, config) == TargetState.TRACKING
 
 
 @pytest.mark.parametrize('change, words', [

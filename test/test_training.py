@@ -11,7 +11,7 @@ import torch
 
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.stm_lite import STMLite
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.training.clips import ClipDataset
 from stm_ros.training.clips import ClipSettings
 from stm_ros.training.configuration import Phase

@@ -22,4 +22,4 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 def follow(tracker: Tracker, clip, stream: str = 'camera', first: int = 1):
     """Step through a clip, a result at a time."""
     for time, (image, _) in enumerate(clip[first:], start=first):
-        yield tracker.step(image, stream, stamp_ns=time * 100)
+        yield tracker.step(image, stream, stamp_ns=time * 40_000_000)

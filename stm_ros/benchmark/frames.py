@@ -11,9 +11,9 @@ from math import sqrt
 import cv2
 import numpy as np
 
-from stm_ros.replay.photographs import CUT_OUTS
-from stm_ros.replay.photographs import cut_out
-from stm_ros.replay.photographs import photograph
+from stm_ros.synthetic.photographs import CUT_OUTS
+from stm_ros.synthetic.photographs import cut_out
+from stm_ros.synthetic.photographs import photograph
 from stm_ros.vision.encodings import decode
 
 _BACKDROP = 'rocket'

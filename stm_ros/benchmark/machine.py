@@ -21,6 +21,10 @@ def describe_machine(device: str) -> dict[str, str | int]:
         'system': platform.platform(), 'python': platform.python_version()}
     if target.type == 'cuda':
         described['gpu'] = torch.cuda.get_device_name(target)
+        properties = torch.cuda.get_device_properties(target)
+        described['gpu_megabytes'] = properties.total_memory // 10**6
+        described['gpu_capability'] = f'{properties.major}.{properties.minor}'
+        described['cuda'] = str(torch.version.cuda)
     return described
 
 

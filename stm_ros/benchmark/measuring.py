@@ -77,6 +77,12 @@ class Comparison:
         medians = np.median(self.seconds, axis=0)
         return float(medians[1] / medians[0])
 
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Frames a second of each, at the median."""
+        first, second = 1 / np.median(self.seconds, axis=0)
+        return float(first), float(second)
+
     def ratio_percentiles(self) -> tuple[float, float, float]:
         """The 10th, 50th and 90th percentile of second over first, pair by pair."""
         low, middle, high = np.percentile(self.seconds[:, 1] / self.seconds[:, 0], (10, 50, 90))

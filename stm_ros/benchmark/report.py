@@ -59,7 +59,11 @@ def sweep_text(name: str, measurements: Sequence[Measurement]) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Both medians, and their ratio with its spread."""
+    """Both medians, their ratio with its spread, and frames a second.
+
+    The ratio depends on the processor: what both share, such as converting images, weighs more on
+    some. Print machine_text() with it.
+    """
     rows = [['ms', *(f'p{q}' for q in PERCENTILES)]]
     for index in range(2):
         values = 1000 * np.percentile(comparison.seconds[:, index], PERCENTILES)
@@ -71,7 +75,8 @@ def comparison_text(comparison: Comparison) -> str:
               'AB', (comparison.first, comparison.second), comparison.dtypes,
               comparison.weights, strict=True)),
         f'{len(comparison.seconds)} pairs, in turn', *_aligned(rows),
-        f'B takes {comparison.ratio_of_medians:.2f} times as long as A (ratio of medians)',
+        f'B takes {comparison.ratio_of_medians:.2f} times as long as A (ratio of medians): '
+        f'{comparison.rates[0]:.2f} frames a second with A, {comparison.rates[1]:.2f} with B',
         f'pair by pair: p10 {low:.2f}, median {middle:.2f}, p90 {high:.2f}',
         *_agreement_lines(comparison)])
 
@@ -113,6 +118,7 @@ def write_comparison(folder: Path, machine: dict[str, str | int], comparison: Co
         **{letter: {'settings': settings.entries(), 'dtype': dtype, 'weights': weights}
            for letter, settings, dtype, weights in sides},
         'ratio_of_medians': comparison.ratio_of_medians,
+        'frames_per_second': dict(zip('ab', comparison.rates, strict=True)),
         'ratio_by_pairs': {'p10': low, 'p50': middle, 'p90': high},
         'mask_iou': comparison.agreement.tolist()})
     rows = [[f'{1000 * a:.4f}', f'{1000 * b:.4f}', f'{b / a:.4f}'] for a, b in comparison.seconds]

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
+from stm_ros.inference.compilation import COMPILE_MODES
 from stm_ros.networks.checkpoints import NETWORKS
-from stm_ros.tracking.compilation import COMPILE_MODES
 from stm_ros.tracking.config import DTYPES
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.vision.errors import InputError
 
 PLAIN = 'plain'
 _LIMITS = {'targets': (1, 64), 'memory': (1, 1024), 'threads': (0, 256), 'top_k': (0, 1_000_000),
-           'full_look_every': (1, 1_000_000)}
+           'full_look_seconds': (0, 1_000_000)}
 _SMALLEST, _LARGEST = 64, 4096
 
 
@@ -27,7 +27,7 @@ class Settings:
 
     size: width and height in pixels, which the network sees as they are. memory: frames read in
     every measured frame, the reference included. threads: of the processor; 0 leaves it to torch.
-    compile: as in TrackerConfig. full_look_every: likewise; 1 for frames that are all searched as
+    compile: as in TrackerConfig. full_look_seconds: likewise; 0 for frames that are all searched as
     a whole.
     plain: the paper's procedure as written (benchmark.plain) instead of the tracker.
     """
@@ -42,7 +42,7 @@ class Settings:
     threads: int = 0
     device: str = 'cpu'
     top_k: int = 0
-    full_look_every: int = TrackerConfig.full_look_every
+    full_look_seconds: float = TrackerConfig.full_look_seconds
     plain: bool = False
 
     def __post_init__(self) -> None:

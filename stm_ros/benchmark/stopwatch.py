@@ -1,20 +1,21 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Time by stage, taken from outside: the tracker knows nothing of being measured."""
+"""Time by stage: a tracker tells it which one runs."""
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: The way of a frame, see docs/performance.md for what belongs to which.
-STAGES = ('convert', 'prepare', 'encode', 'read', 'decode', 'aggregate', 'assess', 'write')
+STAGES = ('convert', 'prepare', 'encode', 'read', 'match', 'decode', 'aggregate', 'decide',
+          'plan', 'write')
 
 
 class Stopwatch:
     """Charges every moment to the innermost stage that runs; what calls cost inside is not theirs.
 
-    For example the time of predict() less that of read() and decode(), which it calls.
+    For example the time of a step less that of reading and decoding, which it does.
     """
 
     def __init__(self, synchronize: Callable[[], None] | None = None) -> None:
@@ -28,21 +29,16 @@ class Stopwatch:
         self._since = 0.0
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
-    def watch(self, owner: Any, method: str, stage: str) -> None:
-        """Replace a method of one object by the same, timed as `stage`."""
-        inner = getattr(owner, method)
-
-        @wraps(inner)
-        def timed(*arguments: Any, **options: Any) -> Any:
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Charge what happens meanwhile to a stage."""
+        self._charge()
+        self._running.append(name)
+        try:
+            yield
+        finally:
             self._charge()
-            self._running.append(stage)
-            try:
-                return inner(*arguments, **options)
-            finally:
-                self._charge()
-                self._running.pop()
-
-        setattr(owner, method, timed)
+            self._running.pop()
 
     def take(self) -> dict[str, float]:
         """Seconds by stage since the last call."""

@@ -13,6 +13,8 @@ from stm_ros.benchmark.frames import benchmark_clip
 from stm_ros.benchmark.plain import PlainSTM
 from stm_ros.benchmark.settings import Settings
 from stm_ros.benchmark.stopwatch import Stopwatch
+from stm_ros.inference.runner import NoTimer
+from stm_ros.inference.runner import StageTimer
 from stm_ros.networks.checkpoints import NETWORKS
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
@@ -91,6 +93,7 @@ class TrackerSubject(Subject):
     def __init__(self, settings: Settings) -> None:
         """Show the targets and fill the memory."""
         super().__init__(settings)
+        self._timer: StageTimer = NoTimer()
         self.tracker = Tracker(self.network, tracker_config(settings), settings.device)
         self.tracker.add_reference(self.clip.frame(0).decoded(), self.clip.reference)
         for _ in range(settings.memory - 1):
@@ -100,11 +103,13 @@ class TrackerSubject(Subject):
     @property
     def dtype(self) -> str:
         """The precision that the network runs in."""
-        return str(self.tracker.engine.dtype).removeprefix('torch.')
+        return self.tracker.precision
 
     def answer(self, frame: CameraFrame) -> int:
         """Convert, step and memorise, as the node does."""
-        result = self.tracker.step(frame.decoded())
+        with self._timer.stage('convert'):
+            image = frame.decoded()
+        result = self.tracker.step(image)
         self.tracker.settle()
         self.label_map = result.label_map
         return len(result.memory.slots)
@@ -115,14 +120,8 @@ class TrackerSubject(Subject):
 
     def attach(self, stopwatch: Stopwatch) -> None:
         """Time the stages of every further step."""
-        engine = self.tracker.engine
-        for owner, method, stage in (
-                (self, 'answer', 'convert'), (self.tracker, 'step', 'assess'),
-                (self.tracker, 'settle', 'write'), (engine, 'encode', 'prepare'),
-                (engine.network, 'encode_query', 'encode'), (engine, 'predict', 'aggregate'),
-                (self.tracker.bank, 'read', 'read'), (engine.network, 'decode', 'decode'),
-                (engine.network, 'assess', 'assess')):
-            stopwatch.watch(owner, method, stage)
+        self._timer = stopwatch
+        self.tracker.time_with(stopwatch)
 
 
 class PlainSubject(Subject):
@@ -159,9 +158,9 @@ def tracker_config(settings: Settings) -> TrackerConfig:
     return TrackerConfig(
         input_size=0, max_frames=max(_LEAST_MAX_FRAMES, settings.memory),
         policy='unconditional' if settings.memory > 1 else 'reference_only',
-        max_targets=max(TrackerConfig.max_targets, settings.targets), memorize_every=1,
-        top_k=settings.top_k, dtype=settings.dtype, compile=settings.compile,
-        full_look_every=settings.full_look_every)
+        max_targets=max(TrackerConfig.max_targets, settings.targets), memorize_by='frames',
+        memorize_every=1, top_k=settings.top_k, dtype=settings.dtype, compile=settings.compile,
+        full_look_seconds=settings.full_look_seconds)
 
 
 def make_subject(settings: Settings) -> Subject:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import own_living_file
 
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from stm_ros.benchmark.settings import Settings
 
 _SWEEPS = ('memory', 'targets', 'size')
+_PAGE = 'report.md'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_argument_group('what to measure')
-    what.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'),
+    what.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES,
                       help='network (default %(default)s)')
     what.add_argument('--weights', help='its weights; left out, the shipped ones, or random ones '
                       'for stm, of which only timings mean anything')
@@ -33,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       'every frame, the reference included (default %(default)s)')
     what.add_argument('--top-k', type=int, default=0, metavar='N', help='memory positions read by '
                       'each query position; 0 for all (default %(default)s)')
-    what.add_argument('--full-look-every', type=int, default=10, metavar='N', help='every Nth '
-                      'frame is searched as a whole, the others around the targets; 1 for always '
-                      '(default %(default)s)')
+    what.add_argument('--full-look-seconds', type=float, default=0.33, metavar='S',
+                      help='every S seconds a frame is searched as a whole, the others around the '
+                      'targets; 0 for always (default %(default)s)')
     what.add_argument('--dtype', default='auto', help='auto, float32, bfloat16, float16 or '
                       'float64 (default %(default)s)')
     what.add_argument('--compile', default='none', metavar='MODE', help="none, or torch.compile's "
@@ -64,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       'from this process to another and back')
     kind.add_argument('--soak', type=int, metavar='N', help='step N frames, then in turn with what '
                       'the tracker was at frame 100: does a frame cost more, has memory grown?')
+    kind.add_argument('--report', action='store_true', help='measure all that another machine '
+                      'should tell of itself, in ten minutes on a GPU, and write one page to send '
+                      'back (--out, default runs/bench); on a processor a short form')
     parser.add_argument('--points', metavar='A,B,..', help='other points for --sweep')
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ',
                         help='camera rate for --graph (default %(default)g)')
@@ -89,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace, settings: 'Settings') -> int:
     if arguments.graph:
         return _run_graph(arguments, settings)
+    if arguments.report:
+        return _run_report(arguments, settings)
     if arguments.soak is not None:
         return _run_soak(arguments, settings)
     if arguments.against is not None:
@@ -100,6 +107,8 @@ def _measure(arguments: argparse.Namespace, settings: 'Settings') -> int:
 
 def _results(arguments: argparse.Namespace) -> list[str]:
     """The names of the files that will be written."""
+    if arguments.report:
+        return [_PAGE]
     if arguments.sweep is not None:
         stem = f'sweep_{arguments.sweep}'
         return [f'{stem}.json', f'{stem}.csv', f'{stem}.png']
@@ -133,7 +142,7 @@ def _settings(arguments: argparse.Namespace) -> 'Settings':
         model=arguments.model, weights=arguments.weights, size=parse_size(arguments.size),
         targets=arguments.targets, memory=arguments.memory, dtype=arguments.dtype,
         threads=arguments.threads, device=arguments.device, top_k=arguments.top_k,
-        full_look_every=arguments.full_look_every, compile=arguments.compile)
+        full_look_seconds=arguments.full_look_seconds, compile=arguments.compile)
 
 
 def _overfitted(settings: 'Settings', iterations: int, folder: Path) -> str:
@@ -244,11 +253,22 @@ def _run_soak(arguments: argparse.Namespace, settings: 'Settings') -> int:
     return 0
 
 
+def _run_report(arguments: argparse.Namespace, settings: 'Settings') -> int:
+    from stm_ros.benchmark.one_page import parts_for
+    from stm_ros.benchmark.one_page import write_page
+    path = (arguments.out or Path('runs/bench')) / _PAGE
+    failed = write_page(path, settings, parts_for(settings, arguments.frames, arguments.warm_up),
+                        lambda title: print(f'{title} ...', file=sys.stderr, flush=True))
+    print(path.read_text(encoding='utf-8'))
+    print(f'written: {path}')
+    return 1 if failed else 0
+
+
 def _run_graph(arguments: argparse.Namespace, settings: 'Settings') -> int:
     # only these need ROS, and the environment must be complete before its first use
-    from stm_ros.node.demo.process import prepare_environment
+    from stm_ros.apps.demo.process import prepare_environment
     prepare_environment()
-    from stm_ros.node.benchmark.show import show_graph
+    from stm_ros.apps.graph_benchmark.show import show_graph
     return show_graph(settings, arguments.frames, arguments.rate, arguments.out)
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`stm demo`: show a target to the real node over ROS 2, follow it, and judge the answers."""
 import argparse
+import os
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,13 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     clips = [(folder, lambda: video)]
     if not arguments.no_clip:
         clips.append((folder / 'clip', composed_clip))
-    parameters = {'device': arguments.device}
+    # the demo has the machine to itself: frames are sent one after another
+    parameters = {'device': arguments.device, 'threads': str(os.cpu_count() or 1)}
     if arguments.weights is not None:
         parameters['weights'] = str(Path(arguments.weights).resolve())
     # only these need ROS, and the environment must be complete before its first use
-    from stm_ros.node.demo.process import prepare_environment
+    from stm_ros.apps.demo.process import prepare_environment
     prepare_environment()
-    from stm_ros.node.demo.show import show_clips
+    from stm_ros.apps.demo.show import show_clips
     own_living_file(folder / 'node.log')
     return show_clips(clips, folder / 'node.log', parameters)
 

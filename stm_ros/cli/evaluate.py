@@ -3,28 +3,33 @@
 """`stm eval`: measure a tracker on DAVIS-2016, DAVIS-2017, YouTube-VOS, or a folder like them."""
 from argparse import ArgumentParser
 from argparse import Namespace
-from dataclasses import asdict
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
 from stm_ros.cli.devices import check_device
+from stm_ros.cli.fleet import add_worker_arguments
+from stm_ros.cli.fleet import check_workers
+from stm_ros.cli.fleet import make_pool
+from stm_ros.cli.settings import add_set_option
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.datasets import Benchmark
     from stm_ros.evaluation.report import Evaluation
+    from stm_ros.evaluation.runner import RunAll
     from stm_ros.tracking import TrackerConfig
 
 _ARCHIVE = 'submission.zip'
 _RESULTS = ('predictions', 'results.json', 'objects.csv', 'frames.csv', 'attributes.csv',
             'perturbations.csv', 'memories.csv', 'report.png', 'calibration.png',
-            'perturbations.png', 'memories.png', 'calibration.json', _ARCHIVE)
-_WORDS = {'true': True, 'yes': True, 'on': True, '1': True,
-          'false': False, 'no': False, 'off': False, '0': False}
+            'perturbations.png', 'memories.png', 'calibration.json', 'report.html', _ARCHIVE)
 _TRACKER_OPTIONS = ('input_size', 'max_frames', 'memorize_every', 'top_k', 'policy', 'dtype')
 
 
@@ -43,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     data.add_argument('--every', type=int, default=1, metavar='N', help='use every Nth frame only')
     data.add_argument('--out', required=True, type=Path, help='folder for everything written')
     tracker = parser.add_argument_group('what to measure')
-    tracker.add_argument('--model', default='stm_lite', choices=('stm', 'stm_lite'))
+    tracker.add_argument('--model', default='stm_lite', choices=NETWORK_NAMES)
     tracker.add_argument('--weights', type=Path, help='checkpoint (default: the shipped weights)')
     tracker.add_argument('--device', default='cpu', help='such as cpu or cuda (%(default)s)')
     tracker.add_argument('--size', type=int, dest='input_size', help='short side seen, in pixels')
@@ -52,10 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     tracker.add_argument('--top-k', type=int, help='memory positions read; 0 for all')
     tracker.add_argument('--policy', help='which frame memory gives up')
     tracker.add_argument('--dtype', help='auto, float32, bfloat16 or float64')
-    tracker.add_argument(
-        '--set', action='append', default=[], metavar='NAME=VALUE', dest='settings',
-        help='any other field of TrackerConfig; may be repeated',
-    )
+    add_set_option(tracker)
     tracker.add_argument(
         '--predictions', type=Path, help='score the label maps of this folder instead of tracking'
     )
@@ -69,10 +71,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='run again with the reference only, and with the reference and the previous frame',
     )
     more.add_argument('--seed', type=int, default=0, help='of the perturbations (%(default)s)')
-    more.add_argument(
-        '--fit-calibration', action='store_true',
-        help="ignore the weights' calibration and write one fitted here to calibration.json",
-    )
+    spread = parser.add_argument_group(
+        'several sequences at a time, by stm fleet; times of a frame are then those of a full '
+        'machine')
+    add_worker_arguments(spread, workers=1)
     more.add_argument('--quiet', action='store_true', help='no progress bar')
 
 
@@ -82,6 +84,7 @@ def run(arguments: Namespace) -> int:
     Raises InputError (or CheckpointError, OSError) where an argument cannot be used.
     """
     _check_packages()
+    from stm_ros.evaluation.evaluation_page import write_page
     from stm_ros.evaluation.plots import write_plots
     from stm_ros.evaluation.report import as_text
     from stm_ros.evaluation.report import write_report
@@ -105,7 +108,8 @@ def run(arguments: Namespace) -> int:
             count = write_archive(out / _ARCHIVE, predictions, benchmark.sequences)
             print(f'for the server: {arguments.out / _ARCHIVE} ({count} label maps)')
         write_plots(out, evaluation, benchmark, predictions)
-    print(f'report: {arguments.out}')
+        write_page(out / 'report.html', evaluation, benchmark, predictions)
+    print(f'report: {arguments.out}/report.html')
     return 0
 
 
@@ -123,18 +127,14 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
     from stm_ros.evaluation.experiment import Subject
     from stm_ros.evaluation.experiment import evaluate_predictions
     from stm_ros.evaluation.experiment import evaluate_tracker
-    from stm_ros.evaluation.experiment import without_calibration
-    from stm_ros.evaluation.experiment import write_calibration
     from stm_ros.evaluation.perturbations import parse_perturbations
     from stm_ros.networks.checkpoints import load_network
 
     settings = {'root': str(arguments.root), 'every': arguments.every}
     if arguments.predictions:
-        if arguments.perturb or arguments.ablate_memory or arguments.fit_calibration:
-            raise InputError(
-                '--predictions only scores: --perturb, --ablate-memory and --fit-calibration '
-                'need the tracker'
-            )
+        if arguments.perturb or arguments.ablate_memory:
+            raise InputError('--predictions only scores: --perturb and --ablate-memory need the '
+                             'tracker')
         evaluation = evaluate_predictions(benchmark, predictions)
         settings['predictions'] = str(predictions)
     else:
@@ -143,16 +143,26 @@ def _evaluate(arguments: Namespace, benchmark: 'Benchmark', predictions: Path,
             perturbations = parse_perturbations(arguments.perturb, arguments.seed)
         config = tracker_config(arguments)
         network = load_network(arguments.model, arguments.weights)
-        if arguments.fit_calibration:
-            network = without_calibration(network)
-        evaluation = evaluate_tracker(
-            benchmark, Subject(network, config, arguments.device), predictions, perturbations,
-            arguments.ablate_memory, arguments.quiet,
-        )
+        with ExitStack() as stack:
+            evaluation = evaluate_tracker(
+                benchmark, Subject(network, config, arguments.device), predictions, perturbations,
+                arguments.ablate_memory, arguments.quiet,
+                _run_all(arguments, len(benchmark.sequences), stack),
+            )
         settings['weights'] = str(arguments.weights or 'shipped')
-        if arguments.fit_calibration and evaluation.calibration is not None:
-            write_calibration(out / 'calibration.json', evaluation.observations)
     return replace(evaluation, settings={**evaluation.settings, **settings})
+
+
+def _run_all(arguments: Namespace, sequences: int, stack: ExitStack) -> 'RunAll | None':
+    """What runs the sequences, where it is not this process; it ends with `stack`."""
+    check_workers(arguments)
+    if arguments.workers == 1 and not arguments.ray_address:
+        return None
+    from stm_ros.fleet.evaluating import EvaluationWorker
+    from stm_ros.fleet.evaluating import run_all_by
+
+    pool, _ = make_pool(arguments, EvaluationWorker.maker(arguments.threads), sequences)
+    return partial(run_all_by, stack.enter_context(pool))
 
 
 def _benchmark(arguments: Namespace) -> 'Benchmark':
@@ -192,26 +202,6 @@ def changed_config(changes: dict[str, Any], settings: list[str]) -> 'TrackerConf
     Raises InputError for a field that does not exist or a value it does not take.
     """
     from stm_ros.tracking import TrackerConfig
+    from stm_ros.tracking.settings import parse_settings
 
-    changes = dict(changes)
-    types = {name: type(value) for name, value in asdict(TrackerConfig()).items()}
-    for setting in settings:
-        name, _, value = setting.partition('=')
-        if name not in types:
-            raise InputError(f'--set {setting}: TrackerConfig has {", ".join(types)}')
-        changes[name] = _parsed(types[name], value, setting)
-    return TrackerConfig(**changes)
-
-
-def _parsed(kind: type, value: str, setting: str) -> Any:
-    """The value of a setting in the type of its field; bool('false') would be true."""
-    if kind is bool:
-        if value.lower() not in _WORDS:
-            raise InputError(f'--set {setting}: bool is accepted: {", ".join(_WORDS)}')
-        return _WORDS[value.lower()]
-    if kind not in (int, float, str):
-        raise InputError(f'--set {setting}: a {kind.__name__} cannot be set in this way')
-    try:
-        return kind(value)
-    except ValueError as error:
-        raise InputError(f'--set {setting}: {kind.__name__} is accepted') from error
+    return TrackerConfig(**{**changes, **parse_settings(TrackerConfig, settings)})

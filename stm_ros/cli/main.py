@@ -6,26 +6,35 @@ import sys
 import traceback
 from importlib import import_module
 
+from stm_ros.inference.allocation import set_up_process
 from stm_ros.vision.errors import StmError
 
 USER_ERROR = 2
 PROGRAM_ERROR = 70
 
 _COMMANDS = {
-    'run': 'run', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
-    'reliability': 'reliability', 'train': 'train', 'calibrate': 'calibrate', 'bench': 'bench',
-    'memory': 'memory', 'weights': 'weights'}
+    'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
+    'reliability': 'reliability', 'context': 'context', 'train': 'train',
+    'calibrate': 'calibrate', 'bench': 'bench',
+    'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
+    'console': 'console', 'fleet': 'fleet'}
 _SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
+    'track': 'follow a target through a video, a folder of images or a camera',
     'replay': 'track through a recorded bag, a video or a folder of images',
+    'fleet': 'replay a library of recordings with several workers; compare with an earlier run',
     'demo': 'show a target to the real node over ROS 2 and judge what it answers',
     'eval': 'measure J&F, robustness and calibration on a benchmark',
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
+    'context': 'measure whether a target seen badly is explained by clean views from memory',
     'train': 'train stm_lite',
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',
-    'weights': 'check, convert and average checkpoints'}
+    'weights': 'where weights are; fetch, check, convert and average them',
+    'render': 'render clips of turning objects, their truth exact',
+    'doctor': 'look at this machine: what works, what does not, and what to do about it',
+    'console': "the operator's page: see, choose and correct targets in a browser"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             import_module(f'stm_ros.cli.{_COMMANDS[name]}').add_arguments(subparser)
     parsed = parser.parse_args(words)
     command = import_module(f'stm_ros.cli.{_COMMANDS[parsed.command]}')
+    set_up_process()
     try:
         return command.run(parsed)
     except StmError as error:

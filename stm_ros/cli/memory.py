@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stm_ros.cli.file_kinds import FileKind
 from stm_ros.cli.file_kinds import expect_kind
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import refuse_existing
 
@@ -23,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('source', type=Path, help='a snapshot, or for import a folder')
     parser.add_argument('out', type=Path, nargs='?',
                         help='export: a new folder; import: the snapshot to write')
-    parser.add_argument('--model', choices=('stm', 'stm_lite'), default='stm_lite',
+    parser.add_argument('--model', choices=NETWORK_NAMES, default='stm_lite',
                         help='the network that made it (default: %(default)s)')
     parser.add_argument('--weights', type=Path, help='its weights (default: those that ship)')
 

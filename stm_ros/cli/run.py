@@ -20,6 +20,7 @@ from stm_ros.cli.devices import check_device
 from stm_ros.networks.checkpoints import OFFICIAL_WEIGHTS_HELP
 from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import CheckpointError
+from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.replay.reference import show_reference
 from stm_ros.replay.writers import target_entry
 from stm_ros.tracking import Result
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--target-object-id', type=int, help='the object to report, 1..254: the '
                         'id of a binary mask (default 1), or one of the ids in the mask '
                         '(default: all)')
-    parser.add_argument('--model', choices=('stm', 'stm_lite'), help='network; the default is stm '
+    parser.add_argument('--model', choices=NETWORK_NAMES, help='network; the default is stm '
                         'for .pth weights and stm_lite otherwise')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
     parser.add_argument('--output', default='runs/prediction.json', help='the JSON to write; '

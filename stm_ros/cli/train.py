@@ -53,6 +53,7 @@ def run(arguments: Namespace) -> int:
     if arguments.start_from:
         state, metadata = read_checkpoint(arguments.start_from)
         fill_network(network, state, arguments.start_from)
+        network.reads_fine = True
         start = int(metadata.get('iterations', 0))
     else:
         load_imagenet_trunk(network.trunk, imagenet_state())

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`stm weights`: check a checkpoint, convert it to safetensors, or average several."""
+"""`stm weights`: where weights are; fetch, check, convert to safetensors, or average them."""
+import sys
 from argparse import ArgumentParser
 from argparse import Namespace
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from stm_ros.cli.file_kinds import FileKind
 from stm_ros.cli.file_kinds import expect_kind
+from stm_ros.networks.published import NETWORK_NAMES
+from stm_ros.networks.published import PUBLISHED
+from stm_ros.networks.published import published
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import new_file
 from stm_ros.vision.output_folder import refuse_existing
@@ -15,48 +19,151 @@ from stm_ros.vision.output_folder import refuse_existing
 if TYPE_CHECKING:
     from stm_ros.networks.interface import SpaceTimeNetwork
 
+_ACTIONS = ('list', 'fetch', 'check', 'convert', 'average')
+_PROGRESS_BYTES = 1_000_000
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('action', choices=('check', 'convert', 'average'),
-                        help='check: does the file fit the network; convert: write safetensors; '
+    parser.add_argument('action', choices=_ACTIONS,
+                        help='list: what ships and what others publish, under which licence; '
+                             'fetch: download published weights, nothing else ever does; check: '
+                             'does the file fit the network; convert: write safetensors; '
                              'average: the mean of several, of one training at different times')
-    parser.add_argument('weights', type=Path, nargs='+', help='.pth or .safetensors')
-    parser.add_argument('--model', choices=('stm', 'stm_lite'), default='stm',
-                        help='the network it should fit (default: %(default)s)')
-    parser.add_argument('--out', type=Path, help='where to write (convert: beside the file)')
+    parser.add_argument('weights', nargs='*', metavar='FILE', help='.pth or .safetensors; for '
+                        f'fetch a name: {", ".join(item.name for item in PUBLISHED)}')
+    parser.add_argument('--model', choices=NETWORK_NAMES, help='the network it should fit '
+                        '(default: the one whose names the file has)')
+    parser.add_argument('--out', type=Path, help='where to write (convert: beside the file; '
+                        "fetch: the file's own name, here)")
     parser.add_argument('--half', action='store_true', help='write float16, half the size')
+    parser.add_argument('--url', help='fetch: take the file from here instead, such as a mirror')
+    parser.add_argument('--sha256', metavar='HEX', help='fetch: what the file must have; where '
+                        'its authors state one, that is checked anyhow')
 
 
 def run(arguments: Namespace) -> int:
-    """Check, convert or average.
+    """List, fetch, check, convert or average.
 
     :raises CheckpointError: where a file does not fit.
+    :raises DownloadError: where weights cannot be had.
     :raises InputError: for a number of files or an --out that the action does not take.
     """
-    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
-    from stm_ros.networks.checkpoints import load_network
-    action, paths = arguments.action, arguments.weights
-    if (len(paths) > 1) != (action == 'average'):
-        raise InputError(f'{action} takes {"two or more files" if action == "average" else "one"}'
-                         f'; {len(paths)} given')
+    action, words = arguments.action, arguments.weights
+    accepted = {'list': (0, 0), 'average': (2, sys.maxsize)}.get(action, (1, 1))
+    if not accepted[0] <= len(words) <= accepted[1]:
+        takes = {'list': 'no file', 'fetch': 'one name', 'average': 'two or more files'}
+        raise InputError(f'{action} takes {takes.get(action, "one file")}; {len(words)} given')
+    if action == 'list':
+        return _list()
+    if action == 'fetch':
+        return _fetch(arguments)
     if action == 'average' and arguments.out is None:
         raise InputError('average needs --out')
+    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
+    paths = [Path(word) for word in words]
     out = arguments.out or paths[0].with_suffix('.safetensors')
     for path in paths:
         if str(path) not in SHIPPED_BY_NAME:
             expect_kind(path, FileKind.WEIGHTS, '.pth or .safetensors')
     if action != 'check':
         _check_out(out, paths)
-    networks = [load_network(arguments.model, path) for path in paths]
-    for path, network in zip(paths, networks, strict=True):
-        count = sum(tensor.numel() for tensor in network.parameters())
-        print(f'{path} fits {arguments.model}: {count / 1e6:.1f} million parameters')
-        for name, value in sorted(network.metadata.items()):
-            print(f'  {name}: {value}')
+    networks = [_load(path, arguments.model) for path in paths]
     if action != 'check':
         _write(networks, out, arguments.half)
     return 0
+
+
+def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
+    """Load what should fit `model`, or the network that the file is of, and print what it is."""
+    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
+    from stm_ros.networks.checkpoints import load_network
+    from stm_ros.networks.checkpoints import read_checkpoint
+    from stm_ros.networks.checkpoints import recognised
+    if model is None and str(path) in SHIPPED_BY_NAME:
+        model = 'stm_lite'
+    name = model or recognised(read_checkpoint(path)[0]) or 'stm'
+    network = load_network(name, path)
+    count = sum(tensor.numel() for tensor in network.parameters())
+    print(f'{path} fits {name}: {count / 1e6:.1f} million parameters')
+    for key, value in sorted(network.metadata.items()):
+        print(f'  {key}: {value}')
+    if 'calibration' not in network.metadata:
+        print('  confidence is not calibrated: `stm calibrate` fits it on annotated video')
+    return network
+
+
+def _list() -> int:
+    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
+    from stm_ros.networks.checkpoints import read_checkpoint
+    print('shipped, by name for --model stm_lite --weights NAME:')
+    for name, path in SHIPPED_BY_NAME.items():
+        print(f'  {name}: {read_checkpoint(path)[1].get("licence", "no licence stated")}')
+    print('published by their authors, downloaded only by `stm weights fetch NAME`:')
+    for item in PUBLISHED:
+        checksum = item.sha256 or 'its authors state none'
+        print(f'  {item.name}: for --model {item.network}; {item.licence}; {item.about}\n'
+              f'    {item.page}\n    SHA-256: {checksum}')
+    return 0
+
+
+def _fetch(arguments: Namespace) -> int:
+    """Download published weights, and say whether they are what they should be."""
+    from stm_ros.networks.downloading import download
+    from stm_ros.networks.downloading import sha256_of
+    item = published(arguments.weights[0])
+    out = arguments.out or Path(item.file)
+    sha256 = arguments.sha256 or item.sha256
+    url = arguments.url or item.url
+    print(f'{item.name}: {item.about}; licence: {item.licence}; see {item.page}')
+    if out.is_file() and sha256 in (None, sha256_of(out)):
+        print(f'{out} is there already')
+    else:
+        found = download(url, out, sha256, _Progress().show)
+        checked = 'as it should be' if sha256 else \
+            "which nobody states: write it down, or compare with somebody else's"
+        print(f'wrote {out}: SHA-256 {found}, {checked}')
+    _check_kind(out)
+    _load(out, item.network)
+    print(f'use it with --model {item.network} --weights {out}')
+    return 0
+
+
+def _check_kind(path: Path) -> None:
+    """Tell a web page from weights: file hosts answer with one when they do not want to.
+
+    :raises InputError: saying so.
+    """
+    with path.open('rb') as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith((b'<!doctype', b'<html')):
+        raise InputError(f'{path} is a web page, no weights: the host wants a person to answer '
+                         'it. Remove the file, and download it with a browser')
+
+
+class _Progress:
+    """A line on a terminal, or one line each tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self._tenth = -1
+        self._shown = 0
+
+    def show(self, received: int, total: int | None) -> None:
+        """Print how much is there."""
+        done = received == total
+        if sys.stderr.isatty():
+            if done or received - self._shown >= _PROGRESS_BYTES:
+                self._shown = received
+                print(f'\r{_amount(received, total)}', end='\n' if done else '',
+                      file=sys.stderr, flush=True)
+        elif total and (tenth := 10 * received // total) > self._tenth:
+            self._tenth = tenth
+            print(_amount(received, total), file=sys.stderr, flush=True)
+
+
+def _amount(received: int, total: int | None) -> str:
+    share = f' of {total / 1e6:.1f} MB, {100 * received // total} %' if total else ' MB'
+    return f'{received / 1e6:.1f}{share}'
 
 
 def _check_out(out: Path, paths: list[Path]) -> None:

@@ -1,11 +1,9 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Whether confidence means what it says: the expected IoU of a mask with the truth."""
-import json
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 from scipy.stats import spearmanr
 
@@ -13,7 +11,6 @@ from stm_ros.vision.errors import InputError
 
 BINS = 15
 FAILURE_BELOW = 0.5
-MAX_KNOTS = 16
 
 
 @dataclass(frozen=True)
@@ -60,61 +57,6 @@ def assess_calibration(confidence: np.ndarray, iou: np.ndarray) -> Calibration:
         failures=int(failed.sum()),
         bins=bins,
     )
-
-
-def fit_calibration(
-    confidence: np.ndarray, iou: np.ndarray, max_knots: int = MAX_KNOTS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the monotone map from raw confidence to expected IoU.
-
-    Returns at most `max_knots` knots (xs, ys), both float64, xs strictly rising and ys never
-    falling, to be applied by `numpy.interp(raw, xs, ys)`. Isotonic least squares (pool adjacent
-    violators); its steps become knots at their means, and the two neighbours whose merging costs
-    the least squared error are merged until few enough are left.
-    Raises InputError as `assess_calibration` does.
-    """
-    confidence, iou = _checked(confidence, iou)
-    values, inverse, counts = np.unique(confidence, return_inverse=True, return_counts=True)
-    means = np.bincount(inverse, weights=iou) / counts
-    blocks = isotonic_regression(means, weights=counts).blocks
-    knots = []
-    for start, end in zip(blocks[:-1], blocks[1:], strict=True):
-        weights = counts[start:end]
-        knots.append((
-            np.average(values[start:end], weights=weights),
-            np.average(means[start:end], weights=weights),
-            float(weights.sum()),
-        ))
-    while len(knots) > max_knots:
-        costs = [_merging_cost(left, right) for left, right in zip(knots, knots[1:], strict=False)]
-        cheapest = int(np.argmin(costs))
-        knots[cheapest:cheapest + 2] = [_merge(*knots[cheapest:cheapest + 2])]
-    xs, ys, _ = zip(*knots, strict=True)
-    return np.array(xs), np.array(ys)
-
-
-def calibration_table(confidence: np.ndarray, iou: np.ndarray) -> str:
-    """The fitted map as weights carry it in their metadata, JSON.
-
-    A confidence of 0 claims nothing, and means nothing.
-    """
-    predicted, measured = (knots.round(5) for knots in fit_calibration(confidence, iou))
-    kept = np.diff(predicted, prepend=0.0) > 0
-    return json.dumps({'predicted': [0.0, *predicted[kept].tolist()],
-                       'measured': [0.0, *measured[kept].tolist()]})
-
-
-Knot = tuple[float, float, float]
-
-
-def _merging_cost(left: Knot, right: Knot) -> float:
-    return left[2] * right[2] / (left[2] + right[2]) * (left[1] - right[1]) ** 2
-
-
-def _merge(left: Knot, right: Knot) -> Knot:
-    weight = left[2] + right[2]
-    x, y = ((left[i] * left[2] + right[i] * right[2]) / weight for i in (0, 1))
-    return x, y, weight
 
 
 def _checked(confidence: np.ndarray, iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.calibration import assess_calibration
-from stm_ros.evaluation.calibration import calibration_table
 from stm_ros.evaluation.datasets import Benchmark
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.report import Evaluation
@@ -19,6 +18,7 @@ from stm_ros.evaluation.robustness import compare_memories
 from stm_ros.evaluation.robustness import compare_perturbations
 from stm_ros.evaluation.runner import MakeTracker
 from stm_ros.evaluation.runner import Observation
+from stm_ros.evaluation.runner import RunAll
 from stm_ros.evaluation.runner import all_observations
 from stm_ros.evaluation.runner import all_scores
 from stm_ros.evaluation.runner import run_benchmark
@@ -61,22 +61,25 @@ def evaluate_tracker(
     perturbations: list[Perturbation],
     ablate_memory: bool = False,
     quiet: bool = False,
+    run_all: RunAll | None = None,
 ) -> Evaluation:
     """Track the benchmark, write label maps to `predictions`, score them, and what is asked for.
 
-    Perturbations and smaller memories run on the sequences that could be scored.
+    Perturbations and smaller memories run on the sequences that could be scored. `run_all` runs
+    sequences elsewhere.
     """
-    runs = run_benchmark(benchmark.sequences, subject.make_tracker, predictions, quiet=quiet)
+    runs = run_benchmark(benchmark.sequences, subject.make_tracker, predictions, quiet=quiet,
+                         run_all=run_all)
     clean = [run for run in runs if run.scores]
     sequences = [run.sequence for run in clean]
     observations = all_observations(runs)
     memories = []
     if ablate_memory and clean:
-        memories = compare_memories(sequences, subject.with_policy, clean, quiet)
+        memories = compare_memories(sequences, subject.with_policy, clean, quiet, run_all)
     spoiled = []
     if clean:
         spoiled = compare_perturbations(
-            sequences, subject.make_tracker, clean, perturbations, quiet
+            sequences, subject.make_tracker, clean, perturbations, quiet, run_all
         )
     return Evaluation(
         settings={
@@ -107,18 +110,6 @@ def evaluate_predictions(benchmark: Benchmark, folder: Path) -> Evaluation:
         missing_predictions=sum(len(outcome.missing) for outcome in outcomes),
         left_out=[item for outcome in outcomes for item in outcome.left_out],
     )
-
-
-def without_calibration(network: SpaceTimeNetwork) -> SpaceTimeNetwork:
-    """`network`, giving its confidence as the head predicts it."""
-    metadata = getattr(network, 'metadata', {})
-    network.metadata = {name: text for name, text in metadata.items() if name != 'calibration'}
-    return network
-
-
-def write_calibration(path: Path, observations: list[Observation]) -> None:
-    """Fit the calibration and write it in the form that weights carry in their metadata."""
-    path.write_text(calibration_table(*_claims(observations)) + '\n', encoding='utf-8')
 
 
 def _calibration(observations: list[Observation]) -> Calibration | None:

@@ -13,14 +13,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stm_ros.evaluation.plots import draw_frame
-from stm_ros.evaluation.reliability import CaseSummary
 from stm_ros.evaluation.reliability import ClipOutcome
-from stm_ros.evaluation.reliability import Goal
-from stm_ros.evaluation.reliability import judge_goals
-from stm_ros.evaluation.reliability import summarise_case
-from stm_ros.evaluation.reliability_clips import ClipFrame
-from stm_ros.evaluation.reliability_clips import View
-from stm_ros.replay.clips import TARGET_ID
+from stm_ros.evaluation.reliability_summary import TURNING_CASE
+from stm_ros.evaluation.reliability_summary import CaseSummary
+from stm_ros.evaluation.reliability_summary import Goal
+from stm_ros.evaluation.reliability_summary import judge_goals
+from stm_ros.evaluation.reliability_summary import summarise_case
+from stm_ros.synthetic.clips import TARGET_ID
+from stm_ros.synthetic.reliability_clips import ClipFrame
+from stm_ros.synthetic.reliability_clips import View
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetState
 
@@ -31,8 +32,10 @@ _SHEET_COLUMNS = 8
 _SHEET_ROWS = 4
 _THUMBNAIL_HEIGHT = 150
 _SHEET_QUALITY = 85
-_COLUMNS = ('case', 'clips', 'lost after', 'false', 'all false', 'found after', 'found',
-            'no switch', 'doubled', 'IoU', 'missed', 'wrong')
+_COLUMNS = ('case', 'clips', 'lost after', 'lost in 5', 'false', 'all false', 'found after',
+            'found', 'no switch', 'doubled', 'IoU', 'missed', 'kept', 'wrong')
+#: the columns of a timeline's picture; further clips of a case are not drawn
+_MOST_DRAWN = 6
 
 
 def summaries_of(outcomes: Sequence[ClipOutcome]) -> list[CaseSummary]:
@@ -43,29 +46,45 @@ def summaries_of(outcomes: Sequence[ClipOutcome]) -> list[CaseSummary]:
 
 
 def as_text(outcomes: Sequence[ClipOutcome]) -> str:
-    """The table and the goals as a person reads them; shares in per cent, frames as they are."""
+    """
+    The table and the goals as a person reads them; frames as they are, shares in per cent.
+
+    Behind a share stand the ends of its 95 % interval, where there are at least two clips.
+    """
     rows = [_COLUMNS] + [_cells(summary) for summary in summaries_of(outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     lines = ['  '.join([row[0].ljust(widths[0]), *(
         cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
         for row in rows]
-    goals = judge_goals([outcome.score for outcome in outcomes])
-    return '\n'.join([*lines, '', *map(_goal_line, goals)])
+    return '\n'.join([*lines, '', *map(_goal_line, goals_of(outcomes))])
+
+
+def goals_of(outcomes: Sequence[ClipOutcome]) -> list[Goal]:
+    """The goals over all clips."""
+    return judge_goals([outcome.score for outcome in outcomes],
+                       [outcome.score for outcome in outcomes
+                        if outcome.clip.case == TURNING_CASE])
 
 
 def _cells(summary: CaseSummary) -> tuple[str, ...]:
-    return (summary.case, str(summary.clips), _count(summary.lost_after),
-            _share(summary.false_share), _share(summary.all_false_share),
-            _count(summary.found_after), _share(summary.found_share),
-            _share(summary.kept_share), _share(summary.doubled_share), _share(summary.mean_iou),
-            _share(summary.missed), _share(summary.wrong))
+    def share(name: str) -> str:
+        value = getattr(summary, name)
+        interval = summary.intervals.get(name) if summary.clips > 1 else None
+        return _share(value) if interval is None else f'{_share(value)} {_between(interval)}'
+
+    return (summary.case, str(summary.clips), _count(summary.lost_after), share('lost_share'),
+            share('false_share'), share('all_false_share'), _count(summary.found_after),
+            share('found_share'), share('kept_share'), share('doubled_share'),
+            _share(summary.mean_iou), share('missed'), share('followed_share'), share('wrong'))
 
 
 def _goal_line(goal: Goal) -> str:
     if goal.measured is None:
         return f'goal not measured: {goal.name} {goal.wanted}'
     figure = f'{100 * goal.measured:.1f} %' if '%' in goal.wanted else f'{goal.measured:.0f}'
-    return f'goal {"met" if goal.is_met else "MISSED"}: {goal.name} {goal.wanted}; it is {figure}'
+    sure = '' if goal.interval is None else f' {_between(goal.interval)}'
+    return (f'goal {"met" if goal.is_met else "MISSED"}: {goal.name} {goal.wanted}; '
+            f'it is {figure}{sure}')
 
 
 def _count(value: int | None) -> str:
@@ -76,13 +95,16 @@ def _share(value: float | None) -> str:
     return '-' if value is None else f'{100 * value:.1f}'
 
 
+def _between(interval: tuple[float, float]) -> str:
+    return f'({100 * interval[0]:.0f}-{100 * interval[1]:.0f})'
+
+
 def write_report(folder: Path, outcomes: Sequence[ClipOutcome], settings: dict[str, Any]) -> None:
     """Write reliability.json, clips.csv, frames.csv and timeline.png into `folder`.
 
     :param settings: JSON-able, says what was measured and how.
     """
-    goals = judge_goals([outcome.score for outcome in outcomes])
-    content = {'settings': settings, 'goals': [asdict(goal) for goal in goals],
+    content = {'settings': settings, 'goals': [asdict(goal) for goal in goals_of(outcomes)],
                'cases': [asdict(summary) for summary in summaries_of(outcomes)],
                'clips': _clip_rows(outcomes)}
     text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -93,12 +115,13 @@ def write_report(folder: Path, outcomes: Sequence[ClipOutcome], settings: dict[s
 
 
 def _clip_rows(outcomes: Sequence[ClipOutcome]) -> list[dict[str, Any]]:
-    return [{'case': outcome.clip.case, 'clip': outcome.clip.number,
+    return [{'case': outcome.clip.case, 'seed': outcome.clip.seed, 'clip': outcome.clip.number,
              'shows': outcome.clip.description, **asdict(outcome.score)} for outcome in outcomes]
 
 
 def _frame_rows(outcomes: Sequence[ClipOutcome]) -> list[dict[str, Any]]:
-    return [{'case': outcome.clip.case, 'clip': outcome.clip.number, 'frame': index,
+    return [{'case': outcome.clip.case, 'seed': outcome.clip.seed, 'clip': outcome.clip.number,
+             'frame': index,
              'view': record.view.value, 'state': record.state.name,
              'confidence': f'{record.confidence:.4f}',
              'IoU': '' if record.iou is None else f'{record.iou:.4f}',
@@ -115,13 +138,15 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def draw_timelines(outcomes: Sequence[ClipOutcome]) -> Figure:
-    """Confidence, IoU and state over time: a row for each case, a column for each clip."""
-    cases = list(dict.fromkeys(outcome.clip.case for outcome in outcomes))
-    columns = max(outcome.clip.number for outcome in outcomes) + 1
-    figure = Figure(figsize=(5 * columns, 2.2 * len(cases)), layout='constrained')
-    grid = figure.subplots(len(cases), columns, squeeze=False)
-    for outcome in outcomes:
-        _draw_clip(grid[cases.index(outcome.clip.case)][outcome.clip.number], outcome)
+    """Confidence, IoU and state over time: a row for each case, with its first six clips."""
+    rows = {case: [outcome for outcome in outcomes if outcome.clip.case == case][:_MOST_DRAWN]
+            for case in dict.fromkeys(outcome.clip.case for outcome in outcomes)}
+    columns = max(map(len, rows.values()))
+    figure = Figure(figsize=(5 * columns, 2.2 * len(rows)), layout='constrained')
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, drawn in zip(grid, rows.values(), strict=True):
+        for axes, outcome in zip(row, drawn, strict=False):
+            _draw_clip(axes, outcome)
     figure.suptitle('line: confidence; dots: IoU; below: state (green TRACKING, orange UNCERTAIN, '
                     'red LOST); grey: absent, dark or partly in view; cross: on the look-alike')
     return figure
@@ -141,7 +166,8 @@ def _draw_clip(axes: Any, outcome: ClipOutcome) -> None:
     switched = [time for time, record in zip(times, records, strict=True) if record.is_switched]
     axes.plot(switched, [0.05] * len(switched), 'x', color='tab:red')
     axes.set(ylim=(-0.15, 1.05), xlim=(0, len(records) + 1))
-    axes.set_title(f'{outcome.clip.case} {outcome.clip.number}: {outcome.clip.description}',
+    axes.set_title(f'{outcome.clip.case} {outcome.clip.seed}/{outcome.clip.number}: '
+                   f'{outcome.clip.description}',
                    fontsize='small')
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.runner import MakeTracker
+from stm_ros.evaluation.runner import RunAll
 from stm_ros.evaluation.runner import SequenceRun
 from stm_ros.evaluation.runner import all_scores
 from stm_ros.evaluation.runner import run_benchmark
@@ -42,6 +43,7 @@ def compare_perturbations(
     clean: list[SequenceRun],
     perturbations: Iterable[Perturbation],
     quiet: bool = False,
+    run_all: RunAll | None = None,
 ) -> list[Comparison]:
     """Run the sequences under each perturbation and compare with the `clean` runs."""
     sequences = list(sequences)
@@ -49,7 +51,8 @@ def compare_perturbations(
     for perturbation in perturbations:
         title = f'{perturbation.name}:{perturbation.strength}'
         runs = run_benchmark(
-            sequences, make_tracker, perturbation=perturbation, title=title, quiet=quiet
+            sequences, make_tracker, perturbation=perturbation, title=title, quiet=quiet,
+            run_all=run_all,
         )
         comparisons.append(compare(perturbation.name, perturbation.strength, runs, clean))
     return comparisons
@@ -60,12 +63,14 @@ def compare_memories(
     tracker_with_policy: Callable[[str], MakeTracker],
     clean: list[SequenceRun],
     quiet: bool = False,
+    run_all: RunAll | None = None,
 ) -> list[Comparison]:
     """Run the sequences with less memory and compare with the `clean` runs of full memory."""
     sequences = list(sequences)
     comparisons = []
     for name, policy in ABLATIONS.items():
-        runs = run_benchmark(sequences, tracker_with_policy(policy), title=name, quiet=quiet)
+        runs = run_benchmark(sequences, tracker_with_policy(policy), title=name, quiet=quiet,
+                             run_all=run_all)
         comparisons.append(compare(name, None, runs, clean))
     return comparisons
 

@@ -88,6 +88,20 @@ class SequenceRun:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class SequenceTask:
+    """A sequence to be run, with all that it takes; see run_sequence."""
+
+    sequence: Sequence
+    make_tracker: MakeTracker
+    folder: Path | None = None
+    perturbation: Perturbation | None = None
+
+
+RunAll = Callable[[list[SequenceTask]], Iterator[SequenceRun]]
+"""Runs sequences in any order, as many at a time as it likes."""
+
+
 def track(
     sequence: Sequence, tracker: StreamingTracker, perturbation: Perturbation | None = None
 ) -> Iterator[Tracked]:
@@ -163,17 +177,30 @@ def run_benchmark(
     perturbation: Perturbation | None = None,
     title: str = 'tracking',
     quiet: bool = False,
+    run_all: RunAll | None = None,
 ) -> list[SequenceRun]:
-    """Run every sequence with a tracker of its own, showing progress on stderr."""
+    """Run every sequence with a tracker of its own, showing progress on stderr.
+
+    :param run_all: runs them elsewhere; one after another here where it is None.
+    """
     sequences = list(sequences)
     total = sum(len(sequence.frames) for sequence in sequences)
     runs = []
     with tqdm(total=total, desc=title, unit='frame', disable=quiet) as progress:
-        for sequence in sequences:
-            runs.append(run_sequence(sequence, make_tracker(sequence), folder, perturbation))
-            progress.update(len(sequence.frames))
+        tasks = [SequenceTask(sequence, make_tracker, folder, perturbation)
+                 for sequence in sequences]
+        for run in map(run_task, tasks) if run_all is None else run_all(tasks):
+            runs.append(run)
+            progress.update(len(run.sequence.frames))
             progress.set_postfix_str(_progress_note(runs))
-    return runs
+    places = {sequence.name: place for place, sequence in enumerate(sequences)}
+    return sorted(runs, key=lambda run: places[run.sequence.name])
+
+
+def run_task(task: SequenceTask) -> SequenceRun:
+    """Run a sequence with a tracker of its own."""
+    return run_sequence(task.sequence, task.make_tracker(task.sequence), task.folder,
+                        task.perturbation)
 
 
 def all_scores(runs: Iterable[SequenceRun]) -> list[ObjectScore]:

@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stm_ros.memory.fine_keys import FINE_RECENT
+from stm_ros.memory.fine_keys import FineKeys
 from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.policy import Policy
 from stm_ros.memory.slots import Extent
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.memory.slots import Slot
 from stm_ros.memory.slots import SlotKind
+from stm_ros.networks.fine import FineFrame
 from stm_ros.networks.reading import Reading
 from stm_ros.networks.reading import read_memory
 from stm_ros.vision.errors import InputError
@@ -29,7 +32,8 @@ class NewFrame:
     extent: the part of the frame that h×w are. readable: those of the targets that later frames
     may read here. descriptor: Ck float32, see
     stm_ros.memory.descriptors. source: of a reference, what it was given by. core: the part that
-    is kept when the frame is no longer the newest, None for all.
+    is kept when the frame is no longer the newest, None for all. fine: what is matched at stride 8.
+    kept_for: those of `readable` that may be read when it is no longer the newest, None for all.
     """
 
     key: Tensor
@@ -44,6 +48,8 @@ class NewFrame:
     descriptor: np.ndarray
     source: ReferenceSource | None = None
     core: Extent | None = None
+    fine: FineKeys | None = None
+    kept_for: frozenset[int] | None = None
 
 
 class MemoryBank:
@@ -60,6 +66,8 @@ class MemoryBank:
         self.slots: list[Slot | None] = [None] * layout.slots
         self.columns: dict[int, int] = {}
         self._order = 0
+        #: counts changes of what is held: who has read from another generation comes too late
+        self.generation = 0
         self.keys, self.values = self._allocate(layout)
 
     def _allocate(self, layout: BankLayout) -> tuple[Tensor, Tensor]:
@@ -75,6 +83,7 @@ class MemoryBank:
         self.slots = [None] * self.layout.slots
         self.columns = {}
         self._order = 0
+        self.generation += 1
 
     def resize(self, layout: BankLayout, new_references: int = 0) -> None:
         """Move to tensors of another layout; where slots get fewer, the policy gives frames up.
@@ -103,6 +112,7 @@ class MemoryBank:
                 self.values[:groups, old, :positions, :shared])
             slots[new] = self.slots[old]
         self.layout, self.slots, self.keys, self.values = layout, slots, keys, values
+        self.generation += 1
 
     def add_target(self, target: int) -> None:
         """Give `target` a column of its own, which holds nothing yet.
@@ -115,6 +125,7 @@ class MemoryBank:
             raise InputError(f'memory is sized for {self.layout.targets} targets and holds '
                              f'{sorted(self.columns)}; raise max_targets or remove one')
         self.columns[target] = len(self.columns)
+        self.generation += 1
 
     def remove_target(self, target: int) -> None:
         """Forget `target`: its column goes to the last target, its own slots become free."""
@@ -135,6 +146,7 @@ class MemoryBank:
         for index, slot in enumerate(self.slots):
             if slot is not None and target in slot.targets:
                 left = slot.targets - {target}
+                self.generation += 1
                 slot.crops.pop(target, None)
                 self.slots[index] = replace(slot, targets=left) if left else None
 
@@ -152,6 +164,7 @@ class MemoryBank:
         for index, slot in enumerate(self.slots):
             if slot is not None and slot.stream == stream and slot.kind != SlotKind.REFERENCE:
                 self.slots[index] = None
+        self.generation += 1
 
     def write_reference(self, frame: NewFrame) -> None:
         """Pin a reference; what earlier references say of the same targets stays readable.
@@ -189,6 +202,8 @@ class MemoryBank:
             if old.due and self.policy.keeps_past:
                 self._keep_core(index)
                 old.kind = SlotKind.MEMORY
+                if old.kept_for is not None:
+                    old.targets &= old.kept_for
                 index = None
         self._store(self._free_index() if index is None else index, frame, SlotKind.RECENT, due)
 
@@ -252,14 +267,39 @@ class MemoryBank:
         self.slots[index] = Slot(
             kind, frame.stream, frame.stamp_ns, frame.confidence, self._order,
             frame.extent, frame.readable,
-            frame.descriptor, dict(frame.crops), due=due, source=frame.source, core=frame.core)
+            frame.descriptor, dict(frame.crops), due=due, source=frame.source, core=frame.core,
+            fine=frame.fine, kept_for=frame.kept_for)
+        self._keep_newest_fine(frame.stream)
+        self.generation += 1
+
+    def _keep_newest_fine(self, stream: str) -> None:
+        """Let all but the newest frames of a stream go without what is matched at stride 8."""
+        held = [slot for slot in self.slots if slot is not None and slot.fine is not None
+                and slot.stream == stream and slot.kind != SlotKind.REFERENCE]
+        for slot in sorted(held, key=lambda slot: -slot.order)[FINE_RECENT:]:
+            slot.fine = None
+
+    def fine_frames(self, indices: Sequence[int], places: Sequence[int], each_its_own: bool
+                    ) -> list[FineFrame]:
+        """What is matched at stride 8 in the slots, for targets by their place in target_order().
+
+        :param each_its_own: see FineKeys.frame.
+        """
+        order = self.target_order()
+        targets = [order[place] for place in places]
+        slots = [slot for slot in map(self.slot, indices) if slot.fine is not None]
+        return [slot.fine.frame(targets, slot.targets, slot.kind == SlotKind.REFERENCE,
+                                each_its_own) for slot in slots if slot.fine is not None]
 
     def continue_order(self, order: int) -> None:
         """Count writes on from `order`, as a snapshot left them."""
         self._order = order
 
-    def readable_slots(self, stream: str) -> list[int]:
-        """Slots that `stream` reads: all references, and what it saw itself; oldest first."""
+    def readable_slots(self, stream: str | None) -> list[int]:
+        """Slots that `stream` reads: all references, and what it saw itself; oldest first.
+
+        :param stream: None for the references alone.
+        """
         chosen = [index for index, slot in enumerate(self.slots) if slot is not None
                   and (slot.kind == SlotKind.REFERENCE or slot.stream == stream)]
         return sorted(chosen, key=lambda index: self.slot(index).order)
@@ -292,14 +332,12 @@ class MemoryBank:
                 for index in indices]
 
     def read(self, key: Tensor, indices: Sequence[int], similarity: str, top_k: int = 0,
-             places: Sequence[int] | None = None, anchored: bool = False) -> Reading:
+             places: Sequence[int] | None = None) -> Reading:
         """Read the slots for query positions.
 
         :param key: 1×q×Ck, the positions that all targets read for, or N×q×Ck, each its own.
         :param places: the N targets, by their place in target_order(); None for all.
-        :param anchored: whether references are also read by themselves.
-        :return: readout N×q×Cv, slot_mass N×S×q, peak N×q and anchored N×q×Cv; see
-            networks.reading.
+        :return: readout N×q×Cv, slot_mass N×S×q and peak N×q; see networks.reading.
         """
         places = list(range(len(self.columns))) if places is None else places
         chosen = as_slice(places)
@@ -311,17 +349,15 @@ class MemoryBank:
             key = key.expand(len(places), -1, -1)
         if self.layout.shares_key and key.shape[0] > 1:
             values = [value.transpose(0, 2) for value in values]
-        kinds = [self.slot(index).kind for index in indices]
-        anchors = [kind == SlotKind.REFERENCE for kind in kinds] if anchored else []
         readable = self.readable(indices)
         reading = read_memory(key.to(self.layout.key_dtype), keys, values, similarity,
-                              [readable[place] for place in places], top_k, anchors)
+                              [readable[place] for place in places], top_k)
         return Reading(reading.readout.flatten(0, 1), reading.slot_mass.flatten(0, 1),
-                       reading.peak.flatten(0, 1),
-                       None if reading.anchored is None else reading.anchored.flatten(0, 1))
+                       reading.peak.flatten(0, 1))
 
     def account_usage(self, indices: Sequence[int], mass: Sequence[float]) -> None:
         """Add the attention mass that each slot received in a frame to its decayed usage."""
+        self.generation += 1
         for index, share in zip(indices, mass, strict=True):
             slot = self.slot(index)
             slot.usage = USAGE_DECAY * slot.usage + float(share)

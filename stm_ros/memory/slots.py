@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stm_ros.memory.fine_keys import FineKeys
+
 
 class SlotKind(str, Enum):
     """Why a memory frame is kept."""
@@ -59,7 +61,9 @@ class Slot:
     descriptor: Ck float32, what its targets look like, see stm_ros.memory.descriptors.
     crops: JPEG bytes by id.
     due: whether the schedule wants this frame kept when a newer one arrives.
-    source: of a reference, what it was given by.
+    source: of a reference, what it was given by. fine: what is matched at stride 8, of references
+    and the newest frames. kept_for: those of `targets` that may be read here when it is no longer
+    the newest, None for all.
     """
 
     kind: SlotKind
@@ -75,6 +79,8 @@ class Slot:
     due: bool = False
     source: ReferenceSource | None = None
     core: Extent | None = None
+    fine: FineKeys | None = None
+    kept_for: frozenset[int] | None = None
 
     @property
     def positions(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stm_ros.vision.errors import StmError
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 class SnapshotError(StmError, ValueError):

@@ -11,19 +11,19 @@ from safetensors import safe_open
 from torch import Tensor
 
 from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.networks.published import published
+from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.vision.errors import StmError
 
-NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite}
+NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite, 'stcn': STCN}
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
 #: what ships for stm_lite, by the name that stands for a path
 SHIPPED_BY_NAME = {
     'research': SHIPPED_WEIGHTS,
     'permissive': SHIPPED_WEIGHTS.with_name('stm_lite_permissive.safetensors')}
-OFFICIAL_WEIGHTS_HELP = (
-    'the official STM weights (CC BY-NC-SA 4.0, by Oh et al.) are linked from '
-    'https://github.com/seoungwugoh/STM; download STM_weights.pth yourself')
+OFFICIAL_WEIGHTS_HELP = published(STM.name).where
 _NAMES_IN_MESSAGE = 5
 
 
@@ -35,7 +35,7 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
                  device: str | torch.device = 'cpu') -> SpaceTimeNetwork:
     """Build a network with its weights, in eval mode, float32.
 
-    :param name: 'stm' or 'stm_lite'.
+    :param name: 'stm', 'stcn' or 'stm_lite'.
     :param weights: .safetensors, or .pth as torch.save writes it; for stm_lite also 'research' or
         'permissive', of the weights that ship, or None for the former.
     :raises CheckpointError: for an unknown name or a file that does not fit.
@@ -44,7 +44,7 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
         raise CheckpointError(f'there is no network {name!r}; known are {sorted(NETWORKS)}')
     if weights is None:
         if name != STMLite.name:
-            raise CheckpointError(f'no weights ship for {name!r}: {OFFICIAL_WEIGHTS_HELP}')
+            raise CheckpointError(f'no weights ship for {name!r}: {published(name).where}')
         weights = SHIPPED_WEIGHTS
     if name == STMLite.name:
         weights = SHIPPED_BY_NAME.get(str(weights), weights)
@@ -102,6 +102,9 @@ def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path
         `num_batches_tracked`, which old checkpoints lack, is tolerated.
     """
     own = network.state_dict()
+    if isinstance(network, STMLite) and not any(name in state for name in STMLite.matching_parts):
+        network.reads_fine = False
+        state = {**state, **{name: own[name] for name in STMLite.matching_parts}}
     missing = [name for name in own
                if name not in state and not name.endswith('num_batches_tracked')]
     unexpected = [name for name in state if name not in own]
@@ -126,11 +129,17 @@ def fingerprint(network: SpaceTimeNetwork) -> str:
     return digest.hexdigest()
 
 
-def _hint(network: SpaceTimeNetwork, state: dict[str, Tensor]) -> str:
+def recognised(state: dict[str, Tensor]) -> str | None:
+    """The network whose parameters a checkpoint has, by their names; None where it is none's."""
     for name, kind in NETWORKS.items():
-        if name != network.name and set(state) >= {n for n, _ in kind().named_parameters()}:
-            return f' (it is a checkpoint of {name!r})'
-    return ''
+        if set(state) >= {n for n, _ in kind().named_parameters()}:
+            return name
+    return None
+
+
+def _hint(network: SpaceTimeNetwork, state: dict[str, Tensor]) -> str:
+    name = recognised(state)
+    return f' (it is a checkpoint of {name!r})' if name not in (None, network.name) else ''
 
 
 def _list(title: str, names: list[str]) -> str:

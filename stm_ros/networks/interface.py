@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """What every space-time memory network offers to the tracker."""
+from abc import ABC
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ class Query(NamedTuple):
     key: 1×Ck×h×w at the network's stride. feature: 1×C×h×w for the decoder.
     skips: finer feature maps for the decoder, coarse to fine.
     image: 1×3×H×W, the prepared frame. trunk: 1×C×h×w, what the memory encoder may reuse.
+    fine: 1×Cf×2h×2w unit vectors for matching, see networks.fine; None where it is not done.
     """
 
     key: Tensor
@@ -23,6 +25,7 @@ class Query(NamedTuple):
     skips: tuple[Tensor, ...]
     image: Tensor
     trunk: Tensor
+    fine: Tensor | None = None
 
 
 class Memory(NamedTuple):
@@ -42,7 +45,7 @@ class Decoded(NamedTuple):
     features: Tensor
 
 
-class SpaceTimeNetwork(nn.Module):
+class SpaceTimeNetwork(nn.Module, ABC):
     """A network that memorises frames with masks and reads them for a query frame.
 
     All tensors live on the device and in the dtype of the inputs; sizes are multiples of
@@ -57,8 +60,16 @@ class SpaceTimeNetwork(nn.Module):
     similarity: str
     shares_key: bool
     uses_prior = False
+    #: channels of the keys for matching at stride 8; 0 where it is not done
+    fine_channels = 0
+    #: whether assess() answers
+    judges_itself = False
     #: channels of the aggregated distribution that are always there (see aggregation.aggregate)
     minimum_channels = 0
+    #: RGB in [0, 1] of what surrounds an image whose sides are no multiples of the stride
+    padding_colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    #: whether masks are zero there before they are memorised
+    clears_padding = True
 
     def prepare_for_inference(self) -> None:
         """Change what gives the same numbers in less time; it cannot be trained or saved after."""
@@ -72,13 +83,16 @@ class SpaceTimeNetwork(nn.Module):
         """Encode the frame of `query` with the soft masks N×H×W of all its targets."""
 
     @abstractmethod
-    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
+    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None,
+               match: Tensor | None = None) -> Decoded:
         """Turn the readout N×Cv×h×w into logits.
 
         :param query: of one frame or, for networks that share the key, of M parts of it, which
             the N targets take turns over: N is a multiple of M.
         :param prior: N×H×W soft masks of the previous frame, or None; only networks with
             `uses_prior` look at it. A mask that is zero everywhere says nothing.
+        :param match: N×5×2h×2w, what networks.fine.match_memory says; only networks that give
+            their queries `fine` keys look at it.
         """
 
     def assess(self, decoded: Decoded, peak: Tensor) -> Tensor | None:

@@ -18,13 +18,11 @@ class Reading(NamedTuple):
 
     readout: G×N×q×Cv, the values gathered by attention. slot_mass: G×N×S×q, the attention that
     each query position pays to each slot; sums to 1 over S. peak: G×N×q, the largest score.
-    anchored: G×N×q×Cv, what the anchors alone say, where there are any.
     """
 
     readout: Tensor
     slot_mass: Tensor
     peak: Tensor
-    anchored: Tensor | None = None
 
 
 def query_factor(query: Tensor, similarity: str) -> Tensor:
@@ -54,8 +52,7 @@ def left_out(query: Tensor, similarity: str) -> Tensor | float:
 
 
 def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], similarity: str,
-                readable: Sequence[Sequence[bool]] | None = None, top_k: int = 0,
-                anchors: Sequence[bool] = ()) -> Reading:
+                readable: Sequence[Sequence[bool]] | None = None, top_k: int = 0) -> Reading:
     """Gather the values of memory by attention, softmax over all readable memory positions.
 
     The whole matrix of attention is never held, unless `top_k` asks for a ranking: slots are
@@ -68,7 +65,6 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     :param readable: for each of the G·N targets S, whether it may read a slot; None for
         everywhere. Every target needs one readable slot.
     :param top_k: keep only this many largest scores of each query position; 0 keeps all.
-    :param anchors: S, the slots that are also read by themselves; not with `top_k`.
     :raises ValueError: where a target may read nothing.
     """
     if readable is not None and not all(any(row) for row in readable):
@@ -82,7 +78,7 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
     rows = query.shape[1]
     if query.device.type == 'cpu' and not torch.is_grad_enabled():
         rows = max(1, _ROWS_AT_A_TIME // query.shape[0])
-    parts = [_read_slots(part, factors, values, readable, anchors)
+    parts = [_read_slots(part, factors, values, readable)
              for part in factor.split(rows, dim=1)]
     reading = parts[0] if len(parts) == 1 else _joined(parts)
     rest = left_out(query, similarity)
@@ -92,18 +88,16 @@ def read_memory(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
 
 def _joined(parts: Sequence[Reading]) -> Reading:
     """Readings of consecutive query positions as one."""
-    anchored = [part.anchored for part in parts if part.anchored is not None]
     return Reading(torch.cat([part.readout for part in parts], dim=2),
                    torch.cat([part.slot_mass for part in parts], dim=3),
-                   torch.cat([part.peak for part in parts], dim=2),
-                   torch.cat(anchored, dim=2) if anchored else None)
+                   torch.cat([part.peak for part in parts], dim=2))
 
 
 def _read_slots(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
-                readable: Sequence[Sequence[bool]], anchors: Sequence[bool]) -> Reading:
+                readable: Sequence[Sequence[bool]]) -> Reading:
     """Read slot by slot, with a query and keys whose product is the score."""
     groups, targets = values[0].shape[0], values[0].shape[2]
-    whole, anchored = _GrowingReading(), _GrowingReading()
+    whole = _GrowingReading()
     for slot, (key, value) in enumerate(zip(keys, values, strict=True)):
         readers = [row[slot] for row in readable]
         # one product, where the key is common to all groups
@@ -120,9 +114,7 @@ def _read_slots(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor],
             shut = torch.tensor(readers, device=query.device).logical_not().view(groups, targets, 1)
             log_sum, peak = (x.masked_fill(shut, _NOTHING) for x in (log_sum, peak))
         whole.add(local, log_sum, peak)
-        if anchors and anchors[slot]:
-            anchored.add(local, log_sum, peak)
-    return whole.finished()._replace(anchored=anchored.readout)
+    return whole.finished()
 
 
 class _GrowingReading:

@@ -148,7 +148,8 @@ class STM(SpaceTimeNetwork):
         features = self.Encoder_M(images, masks[:, None], others_of(masks)[:, None])
         return Memory(*self.KV_M_r4(features))
 
-    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
+    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None,
+               match: Tensor | None = None) -> Decoded:
         """Decode N×512×h×w; the logit of the mask is the difference of the two channels.
 
         A softmax over two channels is the sigmoid of their difference, and bilinear enlargement

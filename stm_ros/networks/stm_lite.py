@@ -6,6 +6,8 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
+from stm_ros.networks.fine import MATCH_CHANNELS
+from stm_ros.networks.fine import fine_key
 from stm_ros.networks.interface import Decoded
 from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
@@ -13,6 +15,9 @@ from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.interface import others_of
 from stm_ros.networks.stm import ResidualBlock
 from stm_ros.networks.trunks import EfficientNetLite0
+
+#: of the carried mask's logit (a quarter of it is what the decoder gets) that is added untrained
+UNTRAINED_SHARE = 4 * 0.4
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1,
@@ -64,20 +69,38 @@ class _Decoder(nn.Module):
         self.up4 = _convolution(middle, fine, 1, bias=False)
         self.block4 = ResidualBlock(fine)
         self.logit = _convolution(fine, 1)
+        self.match16 = _started_at_zero(_convolution(MATCH_CHANNELS, coarse, bias=False))
+        self.match8 = _started_at_zero(_convolution(MATCH_CHANNELS, middle, bias=False))
+        self.match_share = nn.Parameter(torch.tensor(UNTRAINED_SHARE))
 
-    def forward(self, query: Query, readout: Tensor, prior: Tensor | None) -> Decoded:
+    def forward(self, query: Query, readout: Tensor, prior: Tensor | None,
+                match: Tensor | None) -> Decoded:
         x = self.readout(readout)
         targets = x.shape[0]
         x = x + _for_all(self.feature(query.feature), targets)
         if prior is not None:
             x = x + self.prior(functional.avg_pool2d(prior[:, None], 16))
+        if match is not None:
+            x = x + self.match16(functional.avg_pool2d(match, 2))
         coarse = self.block16(x)
         middle_skip, fine_skip = query.skips
-        x = self.block8(_double(self.up8(functional.relu(coarse)))
-                        + _for_all(self.skip8(middle_skip), targets))
+        x = (_double(self.up8(functional.relu(coarse)))
+             + _for_all(self.skip8(middle_skip), targets))
+        if match is not None:
+            x = x + self.match8(match)
+        x = self.block8(x)
         x = self.block4(_double(self.up4(functional.relu(x)))
                         + _for_all(self.skip4(fine_skip), targets))
-        return Decoded(self.logit(functional.relu(x))[:, 0], coarse)
+        logits = self.logit(functional.relu(x))
+        if match is not None:
+            logits = logits + self.match_share * _double(match[:, -1:])
+        return Decoded(logits[:, 0], coarse)
+
+
+def _started_at_zero(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A layer that says nothing before it is trained."""
+    nn.init.zeros_(convolution.weight)
+    return convolution
 
 
 def _for_all(x: Tensor, targets: int) -> Tensor:
@@ -139,6 +162,10 @@ class STMLite(SpaceTimeNetwork):
     similarity = 'l2'
     shares_key = True
     uses_prior = True
+    judges_itself = True
+    #: whether memory is also matched at stride 8; older weights were trained without
+    reads_fine = True
+    matching_parts = ('decoder.match16.weight', 'decoder.match8.weight', 'decoder.match_share')
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,21 +179,31 @@ class STMLite(SpaceTimeNetwork):
                                 (128, 64, 32))
         self.quality = _QualityHead(128)
 
+    @property
+    def fine_channels(self) -> int:  # type: ignore[override]
+        """Channels of the trunk at strides 8 and 16, where memory is matched at stride 8."""
+        return sum(self.trunk.channels[1:]) if self.reads_fine else 0
+
     def encode_query(self, image: Tensor) -> Query:
         """Encode frames N×3×H×W, RGB in [0, 1]; keys N×64×H/16×W/16."""
         features = self.trunk(image)
         key = self.key(features.stride16)
         feature = functional.relu(self.feature(features.stride16))
-        return Query(key, feature, (features.stride8, features.stride4), image, features.stride16)
+        fine = None
+        if self.reads_fine:
+            fine = fine_key(features.stride8.detach(), features.stride16.detach())
+        return Query(key, feature, (features.stride8, features.stride4), image,
+                     features.stride16, fine)
 
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
         """Encode the frame with soft masks N×H×W: the query's key, and values N×128."""
         planes = torch.stack([masks, others_of(masks)], dim=1)
         return Memory(query.key, self.memory_encoder(query, planes))
 
-    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
+    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None,
+               match: Tensor | None = None) -> Decoded:
         """Decode the readout N×128×h×w, with the previous frame's masks as a hint of place."""
-        return self.decoder(query, readout, prior)
+        return self.decoder(query, readout, prior, match)
 
     def assess(self, decoded: Decoded, peak: Tensor) -> Tensor:
         """Predict each mask's IoU with the truth, N in [0, 1]."""

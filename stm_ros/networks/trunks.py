@@ -1,6 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutional trunks: ResNet-50 in the official STM layout, and EfficientNet-Lite0."""
+"""Convolutional trunks: blocks of ResNet-50 and ResNet-18, and EfficientNet-Lite0."""
 from typing import NamedTuple
 
 import torch
@@ -42,16 +42,47 @@ class Bottleneck(nn.Module):
         """Make each batch norm, as it is in evaluation, a part of the convolution before it."""
         if isinstance(self.bn1, nn.Identity):
             return
-        self.conv1, self.bn1 = _folded(self.conv1, self.bn1), nn.Identity()
-        self.conv2, self.bn2 = _folded(self.conv2, self.bn2), nn.Identity()
-        self.conv3, self.bn3 = _folded(self.conv3, self.bn3), nn.Identity()
+        self.conv1, self.bn1 = folded(self.conv1, self.bn1), nn.Identity()
+        self.conv2, self.bn2 = folded(self.conv2, self.bn2), nn.Identity()
+        self.conv3, self.bn3 = folded(self.conv3, self.bn3), nn.Identity()
         if self.downsample is not None:
-            self.downsample = nn.Sequential(_folded(*self.downsample))
+            self.downsample = nn.Sequential(folded(*self.downsample))
 
 
-def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+def folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    """A convolution that does what one and a batch norm in evaluation after it do."""
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     return fuse_conv_bn_eval(convolution, norm)
+
+
+class BasicBlock(nn.Module):
+    """Residual block of ResNet-18 (He et al., CVPR 2016), its convolutions with biases."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
+        self.bn1: nn.Module = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1)
+        self.bn2: nn.Module = nn.BatchNorm2d(channels_out)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or channels_in != channels_out:
+            self.downsample = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride),
+                                            nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×C×h×w to N×channels_out×h/stride×w/stride."""
+        y = functional.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return functional.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+    def fold_norms(self) -> None:
+        """Make each batch norm, as it is in evaluation, a part of the convolution before it."""
+        if isinstance(self.bn1, nn.Identity):
+            return
+        self.conv1, self.bn1 = folded(self.conv1, self.bn1), nn.Identity()
+        self.conv2, self.bn2 = folded(self.conv2, self.bn2), nn.Identity()
+        if self.downsample is not None:
+            self.downsample = nn.Sequential(folded(*self.downsample))
 
 
 def resnet_stage(channels_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:

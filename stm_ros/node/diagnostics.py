@@ -1,7 +1,10 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What /diagnostics says."""
+"""What /diagnostics says: counts since configuration, levels by the last seconds."""
 from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -10,47 +13,82 @@ from diagnostic_msgs.msg import KeyValue
 from rclpy.time import Time
 from std_msgs.msg import Header
 
-from stm_ros.node.streams import SILENT_SECONDS
-from stm_ros.node.streams import CameraStream
-from stm_ros.tracking import Tracker
-from stm_ros.tracking.recovery import Recovery
+from stm_ros.node.status import TrackerStatus
+from stm_ros.node.streams import WINDOW_SECONDS
+from stm_ros.node.streams import StreamFigures
+
+#: of the images that came in the window; a camera of 30 Hz on a slow computer may lose half
+MOST_DROPPED = 0.75
 
 
-def diagnostics_message(now: Time, node_name: str, recovery: Recovery,
-                        streams: Iterable[CameraStream]) -> DiagnosticArray:
-    """A status of the memory and one of each stream."""
-    statuses = [_memory_status(node_name, recovery)]
-    statuses += [_stream_status(node_name, recovery.tracker, stream) for stream in streams]
+@dataclass(frozen=True)
+class StreamReport:
+    """
+    What is said of a stream.
+
+    resting: why no image is looked at on purpose, empty where they are. topic: that is read.
+    missing, slow: as StreamWatch has them. remedy: what helps against losses. more: further values.
+    """
+
+    name: str
+    figures: StreamFigures
+    resting: str = ''
+    topic: str = ''
+    missing: str = ''
+    slow: str = ''
+    remedy: str = ''
+    more: Mapping[str, str] = field(default_factory=dict)
+
+
+def diagnostics_message(now: Time, node_name: str, status: TrackerStatus,
+                        streams: Iterable[StreamReport], troubles: Iterable[str] = ()
+                        ) -> DiagnosticArray:
+    """
+    A status of the memory and one of each stream.
+
+    :param troubles: what is wrong with the node as a whole, in words.
+    """
+    statuses = [_memory_status(node_name, status, [each for each in troubles if each])]
+    statuses += [_stream_status(node_name, status, report) for report in streams]
     return DiagnosticArray(header=Header(stamp=now.to_msg()), status=statuses)
 
 
-def _memory_status(node_name: str, recovery: Recovery) -> DiagnosticStatus:
-    tracker = recovery.tracker
-    bank, reductions = tracker.bank, list(recovery.reductions)
-    used = sum(slot is not None for slot in bank.slots)
+def _memory_status(node_name: str, status: TrackerStatus, troubles: list[str]
+                   ) -> DiagnosticStatus:
     values = {
-        'network': tracker.network.name, 'device': str(tracker.device),
-        'precision': str(tracker.engine.dtype).removeprefix('torch.'),
-        'slots used': f'{used} of {bank.layout.slots}',
-        'memory bytes': str(bank.layout.bytes),
-        'targets': f'{len(tracker.labels)} of {bank.layout.targets}',
-        'jumps back in time': str(tracker.time_jumps),
-        'reduced for lack of device memory': '; '.join(reductions),
-        'notes': '; '.join(list(tracker.notes))}
+        'network': status.network, 'device': status.device, 'precision': status.precision,
+        'slots used': f'{status.slots_used} of {status.slots}',
+        'memory bytes': str(status.memory_bytes),
+        'targets': f'{status.targets} of {status.target_room}',
+        'jumps back in time': str(status.time_jumps),
+        'frames that came late': str(status.late_frames),
+        'reduced for lack of device memory': '; '.join(status.reductions),
+        'notes': '; '.join(status.notes), 'troubles': '; '.join(troubles)}
     level = DiagnosticStatus.OK
-    message = f'{used} of {bank.layout.slots} memory frames, {len(tracker.labels)} targets'
-    if reductions:
-        level, message = DiagnosticStatus.WARN, f'out of device memory: {reductions[-1]}'
+    message = f'{status.slots_used} of {status.slots} memory frames, {status.targets} targets'
+    if troubles:
+        level, message = DiagnosticStatus.WARN, troubles[0]
+    if status.reductions:
+        level, message = DiagnosticStatus.WARN, f'out of device memory: {status.reductions[-1]}'
     return DiagnosticStatus(level=level, name=f'{node_name}: memory',
                             message=message, hardware_id=node_name, values=_pairs(values))
 
 
-def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> DiagnosticStatus:
-    figures = stream.figures()
-    values = {
-        'rate (Hz)': f'{figures.rate:.1f}', 'frames received': str(figures.received),
-        'frames answered': str(figures.answered), 'frames dropped': str(figures.dropped),
-        'frames refused': str(figures.failed), 'last refusal': stream.last_error}
+def _stream_status(node_name: str, status: TrackerStatus, report: StreamReport
+                   ) -> DiagnosticStatus:
+    figures = report.figures
+    total, recent = figures.total, figures.recent
+    values = {'rate (Hz)': f'{figures.rate:.1f}'}
+    for title, count, lately in (
+            ('frames received', total.received, recent.received),
+            ('frames answered', total.answered, recent.answered),
+            ('frames dropped', total.dropped, recent.dropped),
+            ('frames spared', total.spared, recent.spared),
+            ('frames refused', total.failed, recent.failed),
+            ('frames lost on the way', total.lost, recent.lost)):
+        values[title] = str(count)
+        values[f'{title}, last {WINDOW_SECONDS:.0f} s'] = str(lately)
+    values |= {'last refusal': figures.last_error, 'topic': report.topic}
     for title, samples in (('latency stamp to publish', figures.latencies),
                            ('latency arrival to publish', figures.processing),
                            ('tracker step', figures.stepping)):
@@ -58,21 +96,48 @@ def _stream_status(node_name: str, tracker: Tracker, stream: CameraStream) -> Di
             p50, p99 = np.percentile(samples, (50, 99))
             values[f'{title} p50 (ms)'] = f'{1000 * p50:.1f}'
             values[f'{title} p99 (ms)'] = f'{1000 * p99:.1f}'
-    # read without the worker's lock: a copy of a small dictionary, at worst a frame old
-    state = tracker.streams.get(stream.name)
-    states = dict(state.states) if state is not None else {}
-    for target, value in sorted(states.items()):
-        values[f'target {target}'] = value.name
-    level, message = DiagnosticStatus.OK, f'{figures.rate:.1f} frames a second'
-    if figures.received == 0:
-        level, message = DiagnosticStatus.WARN, 'no image has come yet'
-    elif figures.silence > SILENT_SECONDS:
-        level, message = DiagnosticStatus.WARN, f'no image for {figures.silence:.0f} s'
-    elif figures.failed and figures.answered == 0:
-        level, message = DiagnosticStatus.ERROR, stream.last_error
-    return DiagnosticStatus(level=level, name=f'{node_name}: stream {stream.name}',
+    for target, state in sorted(status.states.get(report.name, {}).items()):
+        values[f'target {target}'] = state.name
+    values |= report.more
+    level, message = judgement(report)
+    return DiagnosticStatus(level=level, name=f'{node_name}: stream {report.name}',
                             message=message, hardware_id=node_name, values=_pairs(values))
 
 
-def _pairs(values: dict[str, str]) -> list[KeyValue]:
+def judgement(report: StreamReport) -> tuple[bytes, str]:
+    """The level and the message that a stream's last seconds deserve; the worst comes first."""
+    figures, recent = report.figures, report.figures.recent
+    sent = recent.received + recent.lost
+    tried = recent.answered + recent.failed
+    if report.resting == INACTIVE:
+        return DiagnosticStatus.OK, report.resting
+    if recent.lost > sent / 2:
+        return DiagnosticStatus.ERROR, (f'{recent.lost} of {sent} images were lost on the way. '
+                                        f'{report.remedy}')
+    if recent.failed and not recent.answered:
+        return DiagnosticStatus.ERROR, f'every image is refused: {figures.last_error}'
+    if figures.silence is None:
+        return DiagnosticStatus.WARN, ('no image has come yet' + (
+            f': {report.missing}' if report.missing else ''))
+    if report.missing:
+        return DiagnosticStatus.WARN, f'no image for {figures.silence:.0f} s: {report.missing}'
+    if report.resting:
+        return DiagnosticStatus.OK, report.resting
+    if recent.failed:
+        return DiagnosticStatus.WARN, (f'{recent.failed} of {tried} images were refused: '
+                                       f'{figures.last_error}')
+    if recent.dropped > MOST_DROPPED * recent.received:
+        return DiagnosticStatus.WARN, (f'{recent.dropped} of {recent.received} images were '
+                                       'dropped for newer ones: steps take longer than images '
+                                       'take to come')
+    if report.slow:
+        return DiagnosticStatus.WARN, report.slow
+    return DiagnosticStatus.OK, f'{figures.rate:.1f} frames a second'
+
+
+#: what StreamReport.resting says of a node that is not active
+INACTIVE = 'not active'
+
+
+def _pairs(values: Mapping[str, str]) -> list[KeyValue]:
     return [KeyValue(key=key, value=value) for key, value in values.items()]

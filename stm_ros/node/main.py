@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of the `stm_tracker` executable."""
 import gc
+import os
+import signal
 import sys
 
 import rclpy
@@ -10,17 +12,19 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import MultiThreadedExecutor
 
-from stm_ros.node.node import StmTracker
-from stm_ros.tracking.allocation import keep_freed_memory
-from stm_ros.vision.errors import InputError
-
-_THREADS = 3  # images, services, and everything else
+_THREADS = 4  # images, services, what watches over them, and everything else
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 1 where it could not start."""
+    # before torch is there: threads that wait by spinning take the processors from the robot, and
+    # from each other; see docs/performance.md
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from stm_ros.inference.allocation import set_up_process
+    from stm_ros.node.node import StmTracker
+    from stm_ros.vision.errors import InputError
     # before there are threads, each of which would keep an arena of memory of its own
-    keep_freed_memory()
+    set_up_process()
     rclpy.init(args=arguments)
     try:
         node = StmTracker()
@@ -43,12 +47,21 @@ def main(arguments: list[str] | None = None) -> int:
         if rclpy.ok():
             raise
     finally:
+        # Ctrl-C under ros2 launch comes twice: from the terminal and from launch
+        _ignore_signals()
         executor.shutdown(timeout_sec=1.0)
         node.destroy_node()
         rclpy.try_shutdown()
+        # rclpy gives back the handlers that were there before it
+        _ignore_signals()
     # at exit the interpreter would search torch's modules for garbage for a second or two
     gc.freeze()
     return status
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == '__main__':

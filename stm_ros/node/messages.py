@@ -22,6 +22,7 @@ from stm_ros.node.conversion import time_message
 from stm_ros.tracking import Readout
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetResult
+from stm_ros.tracking.clean_evidence import clean_evidence
 from stm_ros.tracking.description import describe_target
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.crops import crop_around_box
@@ -78,13 +79,13 @@ def context_message(header: Header, result: Result, target: TargetResult, image:
     """What a language model needs to know a target again: crops, states and a sentence.
 
     :param image: H×W×3 uint8 RGB, the frame of `result`.
-    :param evidence: at most this many crops of memory frames.
+    :param evidence: at most this many crops of memory frames, clean ones.
     """
     crops = []
     if target.box is not None:
         crops = [jpeg_message(header, crop_around_box(image, target.box, _CONTEXT_MARGIN))]
     found = []
-    for item in result.evidence(target.id, evidence):
+    for item in clean_evidence(result, target.id, evidence):
         origin = Header(stamp=time_message(item.stamp_ns), frame_id=header.frame_id)
         found.append(EvidenceCrop(header=origin, stream=item.stream, kind=item.kind,
                                   weight=item.weight, crop=encoded_message(origin, item.jpeg)))
@@ -110,7 +111,7 @@ def detections_message(header: Header, targets: Sequence[TargetResult]):  # type
         detection.bbox.size_x = target.box.width
         detection.bbox.size_y = target.box.height
         hypothesis = ObjectHypothesisWithPose()
-        hypothesis.hypothesis.class_id = target.label
+        hypothesis.hypothesis.class_id = target.label or f'target {target.id}'
         hypothesis.hypothesis.score = target.confidence
         detection.results.append(hypothesis)
         message.detections.append(detection)

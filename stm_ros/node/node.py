@@ -3,9 +3,9 @@
 """The lifecycle node: it wires cameras, worker, tracker, publishers and services."""
 import gc
 import time
-from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import replace
+import traceback
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,109 +13,142 @@ import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.lifecycle import LifecycleNode
+from rclpy.clock import Clock
+from rclpy.clock import ClockType
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from rclpy.qos import ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
-from stm_ros import srv
+from stm_ros.inference.allocation import give_back_freed_memory
+from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.depth import Answer
+from stm_ros.node.depth import DepthOutputs
+from stm_ros.node.diagnostics import INACTIVE
+from stm_ros.node.diagnostics import StreamReport
 from stm_ros.node.diagnostics import diagnostics_message
-from stm_ros.node.parameters import PARAMETERS
+from stm_ros.node.graph_watch import clock_trouble
+from stm_ros.node.graph_watch import name_trouble
+from stm_ros.node.graph_watch import unknown_overrides
+from stm_ros.node.intake import ImageIntake
+from stm_ros.node.intake import IntakeSettings
+from stm_ros.node.keeping import MemoryKeeper
+from stm_ros.node.keeping import autosave_path
 from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
+from stm_ros.node.parameters import parameter_values
 from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
+from stm_ros.node.services import QUALITY
+from stm_ros.node.services import READ_ONLY
+from stm_ros.node.services import guarded
+from stm_ros.node.services import offer_services
+from stm_ros.node.services import shorter_side
+from stm_ros.node.settings import NodeSettings
+from stm_ros.node.status import TrackerStatus
+from stm_ros.node.status import status_of
 from stm_ros.node.streams import CameraStream
 from stm_ros.node.streams import ReceivedFrame
-from stm_ros.node.worker import MAX_JOBS
+from stm_ros.node.threads import choose_threads
+from stm_ros.node.transitions import SteadyLifecycleNode
+from stm_ros.node.watch import StreamWatch
+from stm_ros.node.watch import remedy_for_losses
 from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
+from stm_ros.srv import Pause
+from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
-from stm_ros.tracking.allocation import give_back_freed_memory
-from stm_ros.tracking.engine import NetworkOutputError
 from stm_ros.tracking.recovery import Recovery
+from stm_ros.tracking.tracker import LateFrameError
 from stm_ros.vision.errors import InputError
 
 NODE_NAME = 'stm_tracker'
-_REPLY_SECONDS = 30.0
-_WARN_SECONDS = 5.0
-# with the default depth of 10, the eleventh request that waits replaces the first without a word
-_SERVICE_QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELIABLE)
-_SERVICES = {
-    'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
-    'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
-    'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory, 'reset': srv.Reset}
+_WARN_SECONDS, _WATCH_SECONDS = 5.0, 1.0
+# a camera of 30 Hz and max_rate 10 would give 7.5 without
+_RATE_TOLERANCE = 0.9
 
 
-class StmTracker(LifecycleNode):
+class StmTracker(SteadyLifecycleNode):
     """Tracks shown targets in one or several image streams.
 
-    Callbacks only hand over; one worker thread runs the network and publishes.
+    Callbacks only hand over; one worker thread runs the network and publishes. Other threads know
+    of the tracker what the worker's last status says.
     """
 
     def __init__(self, **options: Any) -> None:
         """Declare parameters and services; start() makes the first transitions."""
         super().__init__(NODE_NAME, **options)
         declare_parameters(self)
-        check_values(self._values())
+        self._wanted: tuple[NodeSettings, TrackerConfig] = check_values(parameter_values(self))
+        self._taken: TrackerConfig | None = None
         self.add_on_set_parameters_callback(self._check_change)
         self._tracker: Tracker | None = None
         self._recovery: Recovery | None = None
         self._requests: Requests | None = None
+        self._keeper: MemoryKeeper | None = None
+        self._status: TrackerStatus | None = None
         self._worker: Worker[ReceivedFrame] = Worker(self._process, self._report_failure)
+        self._depth = DepthOutputs(self, self._worker.submit)
         self._streams: dict[str, CameraStream] = {}
         self._outputs: dict[str, StreamPublishers] = {}
-        self._subscriptions_held: list[Any] = []
+        self._watches: dict[str, StreamWatch] = {}
+        self._looked: dict[str, float] = {}
+        self._is_paused = False
+        self._troubles: tuple[str, ...] = ()
         self._diagnostics: tuple[Any, Any] | None = None
-        self._settings = self._values()
         self._image_group = MutuallyExclusiveCallbackGroup()
-        self._service_group = MutuallyExclusiveCallbackGroup()
-        for name, kind in _SERVICES.items():
-            self.create_service(kind, f'~/{name}', self._handler(name),
-                                qos_profile=_SERVICE_QUALITY,
-                                callback_group=self._service_group)
+        service_group = MutuallyExclusiveCallbackGroup()
+        # of wall time: without /clock, a simulated clock would keep silent about itself
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watch_group = MutuallyExclusiveCallbackGroup()
+        self.create_timer(_WATCH_SECONDS, self._watch, self._watch_group, self._steady)
+        offer_services(self, service_group, self._submit)
+        self.create_service(Pause, '~/pause', self._pause, qos_profile=QUALITY)
+        for name in unknown_overrides(self):
+            if not name.startswith('qos_overrides.'):
+                self.get_logger().warning(f'there is no parameter {name}; its value is ignored')
+
+    @property
+    def settings(self) -> NodeSettings:
+        """The node's own settings, as they are now."""
+        return self._wanted[0]
 
     def start(self) -> bool:
         """Configure and activate where `autostart` says so; False where that failed."""
-        if not self._settings['autostart']:
+        if not self.settings.autostart:
             return True
         return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
                 and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the network, size memory, create the outputs."""
-        return self._guarded('configure', lambda: self._configure(state))
+        """Load the network and what is known, size memory, create the outputs."""
+        return self.guarded_transition('configure', lambda: self._configure(state))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and subscribe to the images."""
-        return self._guarded('activate', lambda: self._activate(state))
+        return self.guarded_transition('activate', lambda: self._activate(state))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening and finish the frame in hand; memory is kept."""
-        return self._guarded('deactivate', lambda: self._deactivate(state))
+        return self.guarded_transition('deactivate', lambda: self._deactivate(state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back memory, network and outputs."""
-        return self._guarded('cleanup', lambda: self._cleanup(state))
+        return self.guarded_transition('clean up', lambda: self._cleanup(state))
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Do what is left of deactivate and cleanup."""
         def shut_down() -> None:
             self._deactivate(state)
             self._cleanup(state)
-        return self._guarded('shut down', shut_down)
+        return self.guarded_transition('shut down', shut_down)
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Clean up after a failed transition, so that it can be tried again."""
-        return self.on_shutdown(state)
+    #: after a failed transition, so that it can be tried again
+    on_error = on_shutdown
 
     def destroy_node(self) -> None:
         """Stop the worker and give everything back."""
@@ -124,68 +157,73 @@ class StmTracker(LifecycleNode):
         self._release()
         super().destroy_node()
 
-    def _guarded(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
-        # rclpy turns exceptions of transition callbacks into errors without a word
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001
-            self.get_logger().error(f'cannot {what}: {error}')
-            return (TransitionCallbackReturn.FAILURE if isinstance(error, (ValueError, OSError))
-                    else TransitionCallbackReturn.ERROR)
-        return TransitionCallbackReturn.SUCCESS
-
     def _configure(self, state: LifecycleState) -> None:
-        settings = self._settings = self._values()
-        config = check_values(settings)
-        if settings['threads']:
-            torch.set_num_threads(settings['threads'])
-        device = settings['device']
-        if device == 'auto':
-            device = 'cuda' if torch.cuda.is_available() else 'cpu'
         # on the worker's thread: each thread that handles tensors keeps an arena of its own
-        tracker = self._worker.submit(lambda: Tracker.from_pretrained(
-            settings['model'], settings['weights'] or None, device, config),
-            even_when_paused=True).result()
-        self._tracker = tracker
-        self._recovery = Recovery(tracker)
-        names = list(settings['streams'])
-        self._streams = {name: CameraStream(name, settings['history_frames']) for name in names}
+        said = self._worker.submit(self._make_tracker, even_when_paused=True).result()
+        settings = self.settings
+        self._streams = {name: CameraStream(name, settings.history_seconds,
+                                            int(settings.history_megabytes * 1e6))
+                         for name in settings.streams}
         try:
-            for name in names:
-                prefix = '~/' if len(names) == 1 else f'~/{name}/'
+            for name in settings.streams:
+                prefix = '~/' if len(settings.streams) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
+            self._depth.configure(lambda: self.settings)
             publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
-            timer = self.create_timer(settings['diagnostics_period'], self._publish_diagnostics)
+            timer = self.create_timer(settings.diagnostics_period, self._publish_diagnostics,
+                                      self._watch_group, self._steady)
             self._diagnostics = (publisher, timer)
-            folder = Path(settings['snapshot_dir']).expanduser()
-            self._requests = Requests(tracker, self._streams, folder,
-                                      settings['max_megapixels'])
+            assert self._tracker is not None
+            self._requests = Requests(self._tracker, self._streams,
+                                      Path(settings.snapshot_dir).expanduser(),
+                                      settings.max_megapixels)
             super().on_configure(state)
         except Exception:
             self._release()
             raise
-        self.get_logger().info(
-            f'{tracker.network.name} on {tracker.device} in {tracker.engine.dtype}, '
-            f'{tracker.bank.layout.slots} memory frames '
-            f'({tracker.bank.layout.bytes / 1e6:.0f} MB), streams {", ".join(names)}')
+        self.get_logger().info(said)
+
+    def _make_tracker(self) -> str:
+        """Load the network and what is known from the start; says what there is."""
+        settings, config = self._wanted
+        device = settings.device
+        if device == 'auto':
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        tracker = Tracker.from_pretrained(settings.model, settings.weights or None, device, config)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        threads = settings.threads or choose_threads(tracker)
+        folder = Path(settings.snapshot_dir).expanduser()
+        keeper = MemoryKeeper(tracker, settings.streams, folder, settings.references,
+                              settings.autosave,
+                              autosave_path(folder, self.get_fully_qualified_name()))
+        known = keeper.load()
+        self._tracker, self._recovery, self._keeper = tracker, Recovery(tracker), keeper
+        self._taken = config
+        self._status = status_of(tracker, self._recovery)
+        return (f'{tracker.network.name} on {tracker.device} in {tracker.precision}, '
+                f'{threads} threads{"" if settings.threads else " (measured)"}, '
+                f'{tracker.bank.layout.slots} memory frames '
+                f'({tracker.bank.layout.bytes / 1e6:.0f} MB){"; " if known else ""}{known}')
 
     def _activate(self, state: LifecycleState) -> None:
         self._worker.resume()
         super().on_activate(state)
-        for name in self._streams:
-            self._subscriptions_held.append(self._subscribe(name))
-        self.get_logger().info('active')
-
-    def _subscribe(self, name: str) -> Any:
-        topic = 'image' if len(self._streams) == 1 else f'{name}/image'
-        kind: type = Image
-        if self._settings['image_transport'] == 'compressed':
-            topic, kind = f'{topic}/compressed', CompressedImage
-        quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        return self.create_subscription(
-            kind, topic, lambda message: self._receive(name, message), quality,
-            callback_group=self._image_group,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        settings = self.settings
+        for name, transport in settings.transports.items():
+            topic = 'image' if len(self._streams) == 1 else f'{name}/image'
+            stream = self._streams[name]
+            intake = ImageIntake(
+                self, IntakeSettings(name, topic, transport, settings.image_reliability),
+                self._image_group, partial(self._receive, name), stream.count_lost)
+            intake.open()
+            self._watches[name] = StreamWatch(self, intake, stream)
+        self._depth.activate(self._image_group)
+        read = ', '.join(watch.intake.description for watch in self._watches.values())
+        self.get_logger().info(f'active; reads {read}')
+        for name in unknown_overrides(self):
+            if name.startswith('qos_overrides.'):
+                self.get_logger().warning(f'{name} is for no topic of this node; it is ignored')
 
     def _deactivate(self, state: LifecycleState) -> None:
         self._stop_listening()
@@ -196,23 +234,29 @@ class StmTracker(LifecycleNode):
         super().on_cleanup(state)
 
     def _stop_listening(self) -> None:
-        while self._subscriptions_held:
-            self.destroy_subscription(self._subscriptions_held.pop())
+        while self._watches:
+            self._watches.popitem()[1].intake.close()
+        self._depth.deactivate()
         self._worker.pause()
+        for stream in self._streams.values():
+            # after a break they would pass for the newest
+            stream.forget_images()
+        if self._keeper is not None:
+            self._worker.submit(self._keeper.save, even_when_paused=True).result()
 
     def _release(self) -> None:
         for outputs in self._outputs.values():
             outputs.destroy()
         self._outputs = {}
+        self._depth.release()
         if self._diagnostics is not None:
             publisher, timer = self._diagnostics
             self.destroy_timer(timer)
             self.destroy_publisher(publisher)
             self._diagnostics = None
-        self._requests = None
-        self._tracker = None
-        self._recovery = None
+        self._requests = self._tracker = self._recovery = self._keeper = self._status = None
         self._streams = {}
+        self._is_paused = False
         # tracebacks of refused requests can hold the memory in cycles until they are looked for
         gc.collect()
         give_back_freed_memory()
@@ -223,31 +267,44 @@ class StmTracker(LifecycleNode):
             return
         frame = ReceivedFrame(message, time.monotonic())
         stream.receive(frame)
+        settings = self.settings
+        gap = frame.arrival - self._looked.get(name, float('-inf'))
+        if (self._is_paused or settings.mode == 'on_demand'
+                or gap * settings.max_rate < _RATE_TOLERANCE * (settings.max_rate > 0)):
+            stream.count_spared()
+            return
+        self._looked[name] = frame.arrival
         if not self._worker.offer(name, frame):
             stream.count_drop()
 
     def _process(self, name: str, frame: ReceivedFrame) -> None:
         """Answer one frame; runs on the worker's thread."""
+        self._take_over_settings()
         tracker, stream, outputs = self._tracker, self._streams[name], self._outputs[name]
         recovery = self._recovery
         assert tracker is not None and recovery is not None
-        header = frame.message.header
         try:
-            image = image_of(frame.message, self._settings['max_megapixels'])
+            image = image_of(frame.message, self.settings.max_megapixels)
+            header = frame.message.header
             began = time.monotonic()
             result = recovery.run(lambda: tracker.step(image, name, nanoseconds(header.stamp)),
                                   min(image.shape[:2]))
             stepping = time.monotonic() - began
+        except LateFrameError:
+            stream.count_drop()
+            return
         except (InputError, NetworkOutputError) as error:
             stream.count_failure(str(error))
             self.get_logger().warning(f'frame of stream {name!r} skipped: {error}',
                                       throttle_duration_sec=_WARN_SECONDS)
             return
-        settings = self._settings
+        settings = self.settings
         failure = None
         try:
-            outputs.publish(header, image, result, settings['context.period'],
-                            settings['context.evidence'])
+            outputs.publish(header, image, result, settings.context_period,
+                            settings.context_evidence)
+            self._depth.answered(name, Answer(header, image, result.label_map, result.targets,
+                                              tracker.config.input_size))
         except torch.OutOfMemoryError as error:
             failure = error.with_traceback(None)
         if failure is not None:
@@ -257,70 +314,97 @@ class StmTracker(LifecycleNode):
         latency = (self.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
         stream.count_answer(latency, time.monotonic() - frame.arrival, stepping)
         recovery.run(tracker.settle)
+        self._note_status(result)
+
+    def _take_over_settings(self) -> None:
+        """What was set since the last frame holds from this one on; on the worker's thread."""
+        _, config = self._wanted
+        if self._tracker is not None and config is not self._taken:
+            self._tracker.reconfigure(config)
+            self._taken = config
+
+    def _note_status(self, result: Result | None = None, has_changed: bool = True) -> None:
+        """Let other threads know how the tracker is; on the worker's thread."""
+        if self._tracker is None or self._recovery is None or self._keeper is None:
+            return
+        self._status = status_of(self._tracker, self._recovery, self._status, result)
+        if has_changed:
+            self._keeper.note_change()
 
     def _report_failure(self, name: str, error: Exception) -> None:
         stream = self._streams.get(name)
         if stream is None or not self.context.ok():
             return
         stream.count_failure(str(error))
-        self.get_logger().error(f'a frame of stream {name!r} failed: {error}',
+        trace = ''.join(traceback.format_exception(error))
+        self.get_logger().error(f'a frame of stream {name!r} failed: {error}\n{trace}',
                                 throttle_duration_sec=_WARN_SECONDS)
 
-    def _handler(self, name: str) -> Callable[[Any, Any], Any]:
-        """The callback of a service: it hands over to the worker and waits for its answer."""
-        def answer(request: Any, response: Any) -> Any:
-            requests, recovery = self._requests, self._recovery
+    def _submit(self, name: str, request: Any, response: Any) -> Future:
+        """Hand a request to the worker."""
+        requests, recovery = self._requests, self._recovery
 
-            def work() -> Any:
-                assert recovery is not None
-                return recovery.run(lambda: getattr(requests, name)(request, response),
-                                    _shorter_side(request))
-            job = self._worker.submit(work)
+        def work() -> Any:
+            assert recovery is not None
+            self._take_over_settings()
             try:
-                return job.result(timeout=_REPLY_SECONDS)
-            except (FutureTimeoutError, WorkerStoppedError, ValueError, OSError,
-                    RuntimeError) as error:
-                # who was told that it is refused must not find it done later
-                job.cancel()
-                refusal = type(response)()
-                refusal.success = False
-                refusal.message = str(error) or f'no answer within {_REPLY_SECONDS:.0f} s'
-                return refusal
-        return answer
+                return recovery.run(lambda: getattr(requests, name)(request, response),
+                                    shorter_side(request))
+            finally:
+                self._note_status(has_changed=name not in READ_ONLY)
+        return self._worker.submit(work)
+
+    def _pause(self, request: Any, response: Any) -> Any:
+        def pause() -> Any:
+            if not self._watches:
+                raise WorkerStoppedError('the node is not active; activate it first')
+            self._is_paused = request.pause
+            response.success = True
+            response.message = ('paused; services still answer' if request.pause
+                                else f'goes on, in mode {self.settings.mode}')
+            return response
+        return guarded(self, 'pause', response, pause)
+
+    def _watch(self) -> None:
+        """Look after streams, clock, name and autosave, every second of wall time."""
+        status, keeper = self._status, self._keeper
+        if status is None or keeper is None:
+            return
+        for watch in list(self._watches.values()):
+            watch.look(status.targets, torch.get_num_threads())
+        troubles = (name_trouble(self), clock_trouble(self),
+                    f'autosave failed: {keeper.trouble}' if keeper.trouble else '')
+        for trouble in troubles:
+            if trouble and trouble not in self._troubles:
+                self.get_logger().warning(trouble)
+        self._troubles = troubles
+        if keeper.is_due:
+            self._worker.submit(keeper.save, even_when_paused=True)
 
     def _publish_diagnostics(self) -> None:
-        recovery, diagnostics = self._recovery, self._diagnostics
-        if recovery is not None and diagnostics is not None:
-            diagnostics[0].publish(diagnostics_message(
-                self.get_clock().now(), self.get_fully_qualified_name(), recovery,
-                list(self._streams.values())))
+        status, diagnostics = self._status, self._diagnostics
+        if status is None or diagnostics is None:
+            return
+        diagnostics[0].publish(diagnostics_message(
+            self.get_clock().now(), self.get_fully_qualified_name(), status,
+            [self._report(stream) for stream in list(self._streams.values())], self._troubles))
 
-    def _values(self) -> dict[str, Any]:
-        return {row.name: self.get_parameter(row.name).value for row in PARAMETERS}
+    def _report(self, stream: CameraStream) -> StreamReport:
+        watch = self._watches.get(stream.name)
+        if watch is None:
+            return StreamReport(stream.name, stream.figures(), INACTIVE)
+        on_demand = 'on demand' if self.settings.mode == 'on_demand' else ''
+        resting = 'paused' if self._is_paused else on_demand
+        return StreamReport(stream.name, stream.figures(), resting, watch.intake.description,
+                            watch.missing, watch.slow, remedy_for_losses(),
+                            self._depth.figures(stream.name))
 
     def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse new values, all together; accepted ones hold from the next frame."""
-        values = self._values()
+        values = parameter_values(self)
         values.update({change.name: change.value for change in changes if change.name in values})
         try:
-            config = check_values(values)
-        except (InputError, TypeError) as error:
+            self._wanted = check_values(values)
+        except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._settings = values
-        tracker = self._tracker
-        if tracker is not None:
-            self._worker.submit(lambda: _change_settings(tracker, config), even_when_paused=True)
         return SetParametersResult(successful=True)
-
-
-def _change_settings(tracker: Tracker, config: TrackerConfig) -> None:
-    """Take over what may change; the rest is fixed, or may have been reduced for lack of memory."""
-    held = tracker.config
-    tracker.config = replace(config, max_streams=held.max_streams, max_frames=held.max_frames,
-                             input_size=held.input_size)
-
-
-def _shorter_side(request: Any) -> int:
-    """Of the image that a request carries, in pixels; 0 where it carries none."""
-    image = getattr(request, 'image', None)
-    return 0 if image is None else min(image.height, image.width)

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSPolicyKind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -18,6 +19,7 @@ from stm_ros.msg import TargetArray
 from stm_ros.msg import TargetContext
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import jpeg_message
+from stm_ros.node.label_info import LabelInfoPublisher
 from stm_ros.node.messages import context_message
 from stm_ros.node.messages import detections_message
 from stm_ros.node.messages import features_message
@@ -30,7 +32,21 @@ from stm_ros.vision.overlay import draw_overlay
 from stm_ros.vision.overlay import heat_map
 
 DEPTH = 5
+_OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
+                QoSPolicyKind.DURABILITY)
 _TILE = 160
+
+
+def output_kinds() -> dict[str, type]:
+    """The types of a stream's outputs by name, detections where vision_msgs is installed."""
+    kinds: dict[str, type] = {
+        'mask': Image, 'targets': TargetArray, 'memory': MemoryReadout, 'attention': Image,
+        'features': FeatureMap, 'context': TargetContext, 'overlay': Image,
+        'overlay/compressed': CompressedImage}
+    if vision_messages_installed():
+        from vision_msgs.msg import Detection2DArray
+        kinds['detections'] = Detection2DArray
+    return kinds
 
 
 class StreamPublishers:
@@ -42,17 +58,13 @@ class StreamPublishers:
         :param prefix: of the topics, such as '~/' or '~/wrist/'.
         """
         self._node = node
-        kinds: dict[str, type] = {
-            'mask': Image, 'targets': TargetArray, 'memory': MemoryReadout, 'attention': Image,
-            'features': FeatureMap, 'context': TargetContext, 'overlay': Image,
-            'overlay/compressed': CompressedImage}
-        if vision_messages_installed():
-            from vision_msgs.msg import Detection2DArray
-            kinds['detections'] = Detection2DArray
+        kinds = output_kinds()
+        self._labels = (LabelInfoPublisher(node, prefix) if vision_messages_installed()
+                        else None)
         self._publishers: dict[str, Any] = {
             name: node.create_lifecycle_publisher(
                 kind, f'{prefix}{name}', DEPTH,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+                qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
             for name, kind in kinds.items()}
         self._context_times: dict[int, float] = {}
 
@@ -61,6 +73,9 @@ class StreamPublishers:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
+        if self._labels is not None:
+            self._labels.destroy()
+            self._labels = None
 
     def wanted(self, name: str) -> bool:
         """Whether anybody subscribes to an output."""
@@ -79,6 +94,8 @@ class StreamPublishers:
             self._send('mask', image_message(header, result.label_map, 'mono8'))
         if self.wanted('targets'):
             self._send('targets', targets_message(header, result))
+        if self._labels is not None:
+            self._labels.update(header, result.targets)
         if self.wanted('detections'):
             self._send('detections', detections_message(header, result.targets))
         if self.wanted('memory'):

@@ -14,9 +14,11 @@ from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import mask_of
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.describe import describe
 from stm_ros.node.messages import features_message
 from stm_ros.node.messages import memory_message
 from stm_ros.node.messages import targets_message
+from stm_ros.node.stored import stored_memories
 from stm_ros.node.streams import CameraStream
 from stm_ros.tracking import Tracker
 from stm_ros.tracking.reference_folder import export_references
@@ -79,19 +81,22 @@ class Requests:
         return response
 
     def set_reference_prompt(self, request: Any, response: Any) -> Any:
-        """Memorise what a box or points show."""
+        """Memorise what a box or points show; with `preview`, only show the mask."""
         stream = self._stream(request.stream)
         reference = self._reference_image(request.image, request.stamp, stream)
         target = self._target_id(request.target_id)
         mask = _prompted_mask(reference.pixels, request)
         label_map = np.where(mask, target, 0).astype(np.uint8)
         refuse_specks(label_map, 'the mask of the prompt')
-        labels = {target: request.label} if request.label else {}
-        ids = self._add(reference, label_map, labels, stream, request.replace)
+        response.message = f'{int(mask.sum())} pixels; nothing is memorised yet'
+        if not request.preview:
+            labels = {target: request.label} if request.label else {}
+            ids = self._add(reference, label_map, labels, stream, request.replace)
+            response.target_ids = list(ids)
+            response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
         response.success = True
-        response.target_ids = list(ids)
-        response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
-        response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
+        if request.with_mask or request.preview:
+            response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
         return response
 
     def remove_target(self, request: Any, response: Any) -> Any:
@@ -110,7 +115,8 @@ class Requests:
         reference = self._reference_image(request.image, request.stamp, stream)
         header = reference.header
         result = self.tracker.segment(reference.pixels, stream, nanoseconds(header.stamp))
-        response.mask = image_message(header, result.label_map, 'mono8')
+        if request.with_mask:
+            response.mask = image_message(header, result.label_map, 'mono8')
         response.targets = targets_message(header, result)
         response.memory = memory_message(header, result)
         if request.with_features and result.targets:
@@ -119,6 +125,13 @@ class Requests:
         response.success = True
         response.message = f'found {found} of {len(result.targets)} targets'
         return response
+
+    def describe(self, request: Any, response: Any) -> Any:
+        """Say what a language model needs to know of targets in one image, memory untouched."""
+        stream = self._stream(request.stream)
+        seen = self._reference_image(request.image, request.stamp, stream)
+        return describe(self.tracker, request, response, image=seen.pixels, header=seen.header,
+                        stream=stream)
 
     def save_memory(self, request: Any, response: Any) -> Any:
         """Write memory to a file, or references to a folder, in the snapshot folder."""
@@ -150,6 +163,17 @@ class Requests:
             response.message = f'loaded {len(self.tracker.targets)} targets from {path}'
         response.success = True
         response.target_ids = list(self.tracker.targets)
+        return response
+
+    def list_memory(self, request: Any, response: Any) -> Any:
+        """Name what the snapshot folder holds."""
+        stored = stored_memories(self.snapshot_dir, SNAPSHOT_SUFFIX)
+        response.success = True
+        response.snapshots = list(stored.snapshots)
+        response.libraries = list(stored.libraries)
+        response.objects = list(stored.objects)
+        response.message = (f'{len(stored.snapshots)} snapshots and {len(stored.libraries)} '
+                            f'libraries in {self.snapshot_dir}')
         return response
 
     def reset(self, request: Any, response: Any) -> Any:

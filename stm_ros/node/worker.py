@@ -20,7 +20,8 @@ class WorkerStoppedError(RuntimeError):
 class Worker(Generic[FrameT]):
     """Runs frames and jobs on a thread of its own, one at a time.
 
-    Of each stream only the newest frame waits; streams take turns, and jobs go first. The thread
+    Of each stream only the newest frame waits; streams take turns. A waiting job goes before a
+    frame, but no two do, so that requests cannot keep frames waiting. The thread
     lives as long as the worker: each new thread that runs the network would keep some megabytes.
     """
 
@@ -39,6 +40,7 @@ class Worker(Generic[FrameT]):
         self._is_open = False
         self._is_busy = False
         self._is_ending = False
+        self._was_job = False
         self._thread = threading.Thread(target=self._run, name='stm_worker', daemon=True)
         self._thread.start()
 
@@ -56,7 +58,9 @@ class Worker(Generic[FrameT]):
             self._jobs.clear()
             self._condition.wait_for(lambda: not self._is_busy)
         for _, future in jobs:
-            future.set_exception(WorkerStoppedError('the node was deactivated meanwhile'))
+            # whoever waited for it may have given it up
+            if future.set_running_or_notify_cancel():
+                future.set_exception(WorkerStoppedError('the node was deactivated meanwhile'))
 
     def end(self) -> None:
         """Pause for good and end the thread."""
@@ -106,7 +110,8 @@ class Worker(Generic[FrameT]):
             del task
 
     def _next_task(self) -> Callable[[], None]:
-        if self._jobs:
+        self._was_job = bool(self._jobs) and not (self._was_job and self._frames)
+        if self._was_job:
             job, future = self._jobs.popleft()
             return lambda: _fulfil(job, future)
         # dictionaries keep insertion order: the stream that has waited longest is first

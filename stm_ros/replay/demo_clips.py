@@ -14,12 +14,12 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from stm_ros.replay.clips import generate_clip
-from stm_ros.replay.photographs import package_folder
 from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.sources import VideoSource
+from stm_ros.synthetic.clips import generate_clip
+from stm_ros.synthetic.photographs import package_folder
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prompts import mask_from_box
 
@@ -79,6 +79,12 @@ def boxed_clip(name: str, source: FrameSource, targets: tuple[tuple[str, Box], .
     return DemoClip(name, frames(), source.rate,
                     cv2.resize(reference, size, interpolation=cv2.INTER_NEAREST),
                     {number: label for number, (label, _) in enumerate(targets, start=1)})
+
+
+def composed_source() -> ArraySource:
+    """Return the images of the clip of known truth, for who wants no more than to follow them."""
+    pairs = generate_clip('occlusion', _COMPOSED_FRAMES, _COMPOSED_SIZE, seed=0)
+    return ArraySource('a clip composed of photographs', [image for image, _ in pairs])
 
 
 def composed_clip() -> DemoClip:

@@ -10,11 +10,16 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 
-from stm_ros.replay.bags import message_types
 from stm_ros.replay.frames import Frame
+from stm_ros.replay.viewing import COMPRESSED
+from stm_ros.replay.viewing import DETECTIONS
+from stm_ros.replay.viewing import detections_of
+from stm_ros.replay.viewing import jpeg_of
+from stm_ros.replay.viewing import result_types
 from stm_ros.tracking import Result
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.overlay import draw_overlay
 
 _NANOSECONDS = 1_000_000_000
 # the newest version that Jazzy's rosbag2 knows
@@ -24,19 +29,21 @@ _STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 
 class ResultBagWriter:
     """
-    A rosbag2 recording of what the node would have published: ~/mask, ~/targets and ~/memory.
+    A rosbag2 recording of what the node would have published.
 
-    Header stamps and frames are those of the source; the times of receipt too.
+    ~/mask, ~/targets and ~/memory, and for those who look at it ~/detections, ~/overlay/compressed
+    and, if asked for, the images as ~/image/compressed. Header stamps and frames are those of the
+    source; the times of receipt too.
     """
 
     def __init__(self, path: str | Path, storage: str = 'mcap',
-                 node_name: str = '/stm_tracker') -> None:
+                 node_name: str = '/stm_tracker', with_images: bool = False) -> None:
         """Create the recording; InputError where the storage is unknown, OSError if it exists."""
         if storage not in _STORAGES:
             raise InputError(f'storage {storage!r} is unknown; known are {", ".join(_STORAGES)}')
         if Path(path).exists():
             raise OSError(f'{path} exists already; result bags are not overwritten')
-        self._types = message_types()
+        self._types = result_types()
         # rosbags makes a URI of the path, in which # ? and % mean something else: a link without
         self._alias = TemporaryDirectory(prefix='stm_bag_')
         parent = Path(self._alias.name) / 'parent'
@@ -48,14 +55,22 @@ class ResultBagWriter:
             topic: self._writer.add_connection(f'{node_name}/{topic}', kind, typestore=self._types)
             for topic, kind in (('mask', 'sensor_msgs/msg/Image'),
                                 ('targets', 'stm_ros/msg/TargetArray'),
-                                ('memory', 'stm_ros/msg/MemoryReadout'))}
+                                ('memory', 'stm_ros/msg/MemoryReadout'),
+                                ('detections', DETECTIONS), ('overlay/compressed', COMPRESSED),
+                                *([('image/compressed', COMPRESSED)] if with_images else []))}
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Append the three messages of a frame."""
+        """Append the messages of a frame."""
         header = self._header(frame.stamp_ns, frame.frame_id)
-        for topic, message in (('mask', self._mask(header, result.label_map)),
-                               ('targets', self._targets(header, result)),
-                               ('memory', self._memory(header, result))):
+        picture = draw_overlay(frame.image, result.label_map, result.targets)
+        messages = {'mask': self._mask(header, result.label_map),
+                    'targets': self._targets(header, result),
+                    'memory': self._memory(header, result),
+                    'detections': detections_of(self._types, header, result),
+                    'overlay/compressed': jpeg_of(self._types, header, picture)}
+        if 'image/compressed' in self._connections:
+            messages['image/compressed'] = jpeg_of(self._types, header, frame.image)
+        for topic, message in messages.items():
             connection = self._connections[topic]
             data = self._types.serialize_cdr(message, connection.msgtype)
             self._writer.write(connection, frame.recorded_ns, data)

@@ -17,6 +17,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from stm_ros.replay.bag_options import BagOptions
+from stm_ros.replay.bag_options import bag_options
 from stm_ros.replay.frames import Frame
 from stm_ros.tracking import Result
 from stm_ros.vision.image_files import write_label_map
@@ -115,7 +117,7 @@ class ResultFolder:
     """
 
     def __init__(self, path: str | Path, rate: float, about: dict[str, Any],
-                 bag_storage: str | None = None, *, inputs: Iterable[str | Path] = (),
+                 bag_storage: str | BagOptions | None = None, *, inputs: Iterable[str | Path] = (),
                  more: Iterable[str] = ()) -> None:
         """
         Check that the folder can be written; nothing is changed.
@@ -169,7 +171,7 @@ class ResultFolder:
         self._files.__exit__(kind, error, trace)
 
 
-def result_output(path: str | Path, bag_storage: str | None = None,
+def result_output(path: str | Path, bag_storage: str | BagOptions | None = None,
                   inputs: Iterable[str | Path] = (), more: Iterable[str] = ()) -> OutputFolder:
     """The folder that a ResultFolder fills, checked; nothing is changed.
 
@@ -179,10 +181,11 @@ def result_output(path: str | Path, bag_storage: str | None = None,
     return OutputFolder(path, ('annotated.mp4', 'masks', 'predictions.json', *bag, *more), inputs)
 
 
-def _result_bag(path: Path, storage: str) -> 'ResultBagWriter':
+def _result_bag(path: Path, storage: str | BagOptions) -> 'ResultBagWriter':
     # rosbags is needed for bags only
     from stm_ros.replay.result_bag import ResultBagWriter
-    return ResultBagWriter(path, storage)
+    options = bag_options(storage)
+    return ResultBagWriter(path, options.storage, options.node, options.with_images)
 
 
 def target_entry(target: RecordedTarget) -> dict[str, Any]:

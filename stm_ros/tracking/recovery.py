@@ -61,7 +61,7 @@ class Recovery:
             self._cut_memory(slots)
         else:
             assert size is not None
-            tracker.config = replace(tracker.config, input_size=size)
+            tracker.reduce(input_size=size)
             self.reductions.append(f'input size cut to {size} pixels')
         self._halve_memory_next = not self._halve_memory_next
         gc.collect()
@@ -103,8 +103,6 @@ def shrink_memory(tracker: Tracker, slots: int) -> None:
     :raises torch.OutOfMemoryError: where the device has no room for the references and one frame
         either; memory goes on waiting then, see is_waiting().
     """
-    # results handed out before read from the old tensors
-    tracker.moves += 1
     bank = tracker.bank
     bank.keys, bank.values = bank.keys.cpu(), bank.values.cpu()
     least = _least_slots(bank)
@@ -116,7 +114,7 @@ def shrink_memory(tracker: Tracker, slots: int) -> None:
             if slots <= least:
                 raise
         slots = max(least, slots // 2)
-    tracker.config = replace(tracker.config, max_frames=slots)
+    tracker.reduce(max_frames=slots)
 
 
 def is_waiting(bank: MemoryBank) -> bool:

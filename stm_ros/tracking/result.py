@@ -9,6 +9,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from stm_ros.inference.judge import TrackCues
 from stm_ros.tracking.targets import TargetResult
 
 
@@ -89,7 +90,8 @@ class Result:
 
     label_map: H×W uint8 at the source image's size, 0 background, else target id.
     targets: one entry for every target, by id.
-    memorized: whether the frame will be written to memory.
+    memorized: whether the frame will be written to memory. found: H×W uint8, the label map before
+    anything was withheld. cues: by target id, what the judge went by.
     """
 
     stream: str
@@ -99,6 +101,9 @@ class Result:
     memory: MemoryReport
     memorized: bool
     lazy: LazyParts = field(repr=False, compare=False)
+    found: np.ndarray = field(repr=False, compare=False)
+    cues: dict[int, tuple[list[float], TrackCues]] = field(
+        default_factory=dict, repr=False, compare=False)
 
     def soft_masks(self) -> np.ndarray:
         """Probabilities (N+1)×H×W float32: background, then the targets in order.

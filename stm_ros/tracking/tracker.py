@@ -11,33 +11,41 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stm_ros.inference.runner import NetworkOutputError
+from stm_ros.inference.runner import Runner
+from stm_ros.inference.runner import Seen
+from stm_ros.inference.runner import StageTimer
+from stm_ros.inference.windows import Region
+from stm_ros.inference.windows import reaches_out
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import SpaceTimeNetwork
-from stm_ros.tracking.assessing import assess
+from stm_ros.tracking.association import Decision
+from stm_ros.tracking.association import associate
+from stm_ros.tracking.cells import Cells
+from stm_ros.tracking.compose import Answer
+from stm_ros.tracking.compose import compose
+from stm_ros.tracking.compose import next_stream
 from stm_ros.tracking.config import TrackerConfig
-from stm_ros.tracking.engine import Engine
-from stm_ros.tracking.engine import Prediction
-from stm_ros.tracking.persistence import load_tracker
-from stm_ros.tracking.persistence import save_tracker
-from stm_ros.tracking.regions import Region
-from stm_ros.tracking.regions import core_of
-from stm_ros.tracking.reporting import LateReads
-from stm_ros.tracking.reporting import empty_result
-from stm_ros.tracking.reporting import memory_report
+from stm_ros.tracking.late_reads import BankView
+from stm_ros.tracking.late_reads import LateReads
+from stm_ros.tracking.late_reads import empty_result
+from stm_ros.tracking.late_reads import memory_report
 from stm_ros.tracking.result import Result
-from stm_ros.tracking.search import View
+from stm_ros.tracking.settings import settings_of
 from stm_ros.tracking.sizing import columns_for
 from stm_ros.tracking.sizing import expected_positions
 from stm_ros.tracking.sizing import planned_layout
-from stm_ros.tracking.streams import StreamState
-from stm_ros.tracking.targets import TargetResult
+from stm_ros.tracking.snapshots import TrackerState
+from stm_ros.tracking.snapshots import read_state
+from stm_ros.tracking.snapshots import write_state
+from stm_ros.tracking.stream import Stream
 from stm_ros.tracking.targets import TargetState
+from stm_ros.tracking.track import Track
 from stm_ros.tracking.writing import PendingWrite
-from stm_ros.tracking.writing import stays
-from stm_ros.tracking.writing import worth_remembering
+from stm_ros.tracking.writing import plan_write
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import encode_png
@@ -51,30 +59,38 @@ from stm_ros.vision.prepare import prepare_masks
 MAX_NOTES = 16
 
 
+class LateFrameError(InputError):
+    """A frame is older than what its stream has had; it was refused and nothing was changed."""
+
+
 @dataclass(frozen=True)
-class _Look:
-    """One frame read against memory: targets in the bank's `order`, slots at `indices`."""
+class _Frame:
+    """A frame answered and not yet committed: targets in the bank's `order`, slots `indices`."""
 
     image: np.ndarray
-    view: View
     geometry: Geometry
+    predicted: Stream
     order: list[int]
     indices: list[int]
     regions: list[Region | None]
-    prediction: Prediction
-    label_map: np.ndarray
-    targets: tuple[TargetResult, ...]
+    seen: Seen
+    decided: Decision
+    answer: Answer
 
     @property
     def mass(self) -> np.ndarray:
         """Attention N×S on each slot: of a target's pixels, or of all positions if it is lost."""
-        which = [int(target in self.lost) for target in self.order]
-        return self.prediction.mass[np.arange(len(which)), which]
+        which = [int(target in self.answer.lost) for target in self.order]
+        return self.seen.mass[np.arange(len(which)), which]
 
     @property
-    def lost(self) -> set[int]:
-        """Targets that are not in this frame."""
-        return {target.id for target in self.targets if target.state == TargetState.LOST}
+    def reached_out(self) -> set[int]:
+        """Targets that may go on where they were not looked for."""
+        region_of = dict(zip(self.order, self.regions, strict=True))
+        stride = SpaceTimeNetwork.stride
+        return {target.id for target in self.answer.targets if target.box is not None
+                and (region := region_of[target.id]) is not None
+                and reaches_out(target.box, region, self.geometry, stride)}
 
 
 class Tracker:
@@ -91,12 +107,13 @@ class Tracker:
         It cannot be trained or loaded into any more.
         """
         self.config = config or TrackerConfig()
-        self.engine = Engine(network, self.config, torch.device(device))
+        self.runner = Runner(network, torch.device(device), self.config.dtype,
+                             self.config.compile, self.config.top_k)
         self.policy = POLICIES[self.config.policy]()
         self.labels: dict[int, str] = {}
-        self.streams: dict[str, StreamState] = {}
+        self.streams: dict[str, Stream] = {}
         self.time_jumps = 0
-        self.moves = 0
+        self.late_frames = 0
         #: what changed by itself and people should hear of, newest last
         self.notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._pending: PendingWrite | None = None
@@ -115,17 +132,44 @@ class Tracker:
     @property
     def network(self) -> SpaceTimeNetwork:
         """The network, in the precision it runs in."""
-        return self.engine.network
+        return self.runner.network
 
     @property
     def device(self) -> torch.device:
         """The device that network and memory live on."""
-        return self.engine.device
+        return self.runner.device
 
     @property
     def targets(self) -> dict[int, str]:
         """Labels by target id."""
         return dict(sorted(self.labels.items()))
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in, such as bfloat16."""
+        return str(self.runner.dtype).removeprefix('torch.')
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the network's weights."""
+        return self.runner.fingerprint
+
+    def time_with(self, timer: StageTimer) -> None:
+        """Have `timer` told where the time of every further step goes."""
+        self.runner.timer = timer
+
+    def reconfigure(self, config: TrackerConfig) -> None:
+        """Take over what may change live, see TrackerConfig; the rest stays as it is."""
+        live = {each.field: getattr(config, each.field)
+                for each in settings_of(TrackerConfig) if each.live}
+        self.config = replace(self.config, **live)
+
+    def reduce(self, *, input_size: int | None = None, max_frames: int | None = None) -> None:
+        """Go on with less, as when a device has no more memory."""
+        self.config = replace(
+            self.config,
+            input_size=self.config.input_size if input_size is None else input_size,
+            max_frames=self.config.max_frames if max_frames is None else max_frames)
 
     @torch.inference_mode()
     def add_reference(self, image: np.ndarray, label_map: np.ndarray,
@@ -151,40 +195,42 @@ class Tracker:
             check_target_id(target)
         known = [target for target in ids if target in self.labels]
         frees_a_slot = replace_known and self.bank.frees_a_slot(known)
-        self.check_room(0 if frees_a_slot else 1, ids)
         state = self._stream(stream)
+        self.check_room(0 if frees_a_slot else 1, ids)
         self.settle()
         geometry = self._geometry(image)
         self._fit(geometry, 0 if frees_a_slot else 1)
-        view = self.engine.encode(image, geometry)
-        masks = prepare_masks(cleaned, ids, geometry, self.device, self.engine.score_dtype)
+        view = self.runner.encode(image, geometry)
+        masks = prepare_masks(cleaned, ids, geometry, self.device, self.runner.score_dtype)
         boxes = {target: box for target in ids
                  if (box := box_of_mask(cleaned == target)) is not None}
-        pending = PendingWrite(view, image, masks, ids, frozenset(ids), boxes, stream, stamp_ns,
-                               1.0, due=False, descriptor=self.engine.describe(view, masks))
+        pending = PendingWrite(
+            view=view, geometry=geometry, image=image, masks=masks, targets=ids,
+            readable=frozenset(ids), kept_for=frozenset(ids), boxes=boxes, stream=stream,
+            stamp_ns=stamp_ns, confidence=1.0, due=False,
+            descriptor=self.runner.describe(view, masks))
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
-        frame = pending.encode(self.engine, self.config.evidence_size, source)
+        frame = pending.encode(self.runner, self.config.evidence_size, source)
         for target in known if replace_known else ():
             self.bank.forget_frames_of(target)
-            for each in self.streams.values():
-                each.forget_target(target)
+            self.streams = {name: each.without_target(target)
+                            for name, each in self.streams.items()}
+            state = state.without_target(target)
         for target in ids:
             self.bank.add_target(target)
             self.labels[target] = (labels or {}).get(
                 target, self.labels.get(target, f'target {target}'))
         self.bank.write_reference(frame)
-        state.everywhere.update(ids)
         if place_hint:
-            state.see_with(geometry)
-            for target, mask in zip(ids, masks, strict=True):
-                state.forget_target(target)
-                state.trust(target, boxes[target], mask)
-        for target in ids:
-            state.states[target] = TargetState.TRACKING
-        if state.frames == 0:
-            state.frames = 1
-        self.moves += 1
+            state = state.seen_with(geometry)
+            tracks = [Track(target, state=TargetState.TRACKING, confidence=1.0, everywhere=True)
+                      .believed(boxes[target], mask, int((cleaned == target).sum()))
+                      for target, mask in zip(ids, masks, strict=True)]
+        else:
+            tracks = [replace(state.track(target), state=TargetState.TRACKING, everywhere=True)
+                      for target in ids]
+        self.streams[stream] = state.with_reference(tracks)
         return tuple(ids)
 
     @torch.inference_mode()
@@ -193,29 +239,37 @@ class Tracker:
         """Find every target in the next frame of a stream.
 
         :param image: H×W×3 uint8 RGB.
-        :param stamp_ns: the frame's time; one more than the last where None. A stamp before the
-            last one's clears what the stream has seen; references stay.
+        :param stamp_ns: the frame's time; one thirtieth of a second after the last where None. A
+            stamp more than `time_jump_seconds` before the last one's clears what the stream has
+            seen; references stay.
+        :raises LateFrameError: for a frame older than the last by less; nothing is changed then.
         :raises InputError: for a bad image, or one stream too many; nothing is changed then.
         :raises NetworkOutputError: where the network fails; memory is as before the frame.
         """
         check_image(image)
-        state = self._stream(stream)
-        self.settle()
-        self.moves += 1
-        stamp = self._advance(state, stream, stamp_ns)
+        before = self._stream(stream)
+        stamp = before.next_stamp(stamp_ns)
+        jumped = self._has_jumped(before, stream, stamp)
         geometry = self._geometry(image)
         self._fit(geometry)
-        state.see_with(geometry)
-        if not self.labels:
-            state.frames += 1
+        self.settle()
+        predicted = (Stream() if jumped else before).predict(stamp, geometry, self.config)
+        frame = None
+        if self.labels:
+            frame = self._answer(image, geometry, predicted, stream, past=not jumped)
+        if jumped:
+            self.time_jumps += 1
+            self.bank.forget_stream(stream)
+        if frame is None:
+            self.streams[stream] = replace(predicted, frames=predicted.frames + 1)
             return empty_result(stream, stamp, geometry)
-        look = self._look(image, geometry, stream, state)
-        self.bank.account_usage(look.indices, look.mass.mean(axis=0).tolist())
-        self._pending = self._plan_write(look, state, stream, stamp)
-        state.remember(look.targets, dict(zip(look.order, look.prediction.soft_masks, strict=True)),
-                       dict(zip(look.order, look.regions, strict=True)), self.network.stride)
-        state.frames += 1
-        return self._result(look, stream, stamp, self._pending is not None)
+        self.bank.account_usage(frame.indices, frame.mass.mean(axis=0).tolist())
+        self._pending = self._plan_write(frame, stream)
+        self.streams[stream] = next_stream(
+            predicted, frame.answer, frame.decided, frame.order,
+            looked_whole=all(region is None for region in frame.regions),
+            reached_out=frame.reached_out)
+        return self._result(frame, stream, stamp, self._pending is not None)
 
     @torch.inference_mode()
     def segment(self, image: np.ndarray, stream: str = 'camera', stamp_ns: int = 0) -> Result:
@@ -226,55 +280,65 @@ class Tracker:
         """
         check_image(image)
         self.settle()
-        self.moves += 1
         geometry = self._geometry(image)
         if not self.labels:
             return empty_result(stream, stamp_ns, geometry)
-        # by thresholds alone: nothing is known of where a target was
-        alone = StreamState(states=dict.fromkeys(self.labels, TargetState.TRACKING))
-        return self._result(self._look(image, geometry, stream, alone), stream, stamp_ns,
-                            memorized=False)
+        # nothing is known of where a target is
+        alone = Stream(tracks={target: Track(target, state=TargetState.TRACKING)
+                               for target in self.labels}).predict(stamp_ns, geometry, self.config)
+        frame = self._answer(image, geometry, alone, stream, past=True)
+        return self._result(frame, stream, stamp_ns, memorized=False)
 
-    def _look(self, image: np.ndarray, geometry: Geometry, stream: str, state: StreamState
-              ) -> _Look:
-        """Read memory for an image and judge each target, going on from `state`'s states."""
-        order = self.bank.target_order()
-        indices = self.bank.readable_slots(stream)
-        everywhere = bool(self.config.top_k) or self.policy.searches_everywhere
-        regions = [None if everywhere else state.region_of(
-            target, self.network.stride, self.config) for target in order]
-        view = self.engine.encode(image, geometry, regions)
-        prediction = self.engine.predict(view, geometry, self.bank, indices,
-                                         state.prior(order), regions)
-        follows = self.config.follow_look_alikes and not everywhere
-        if not follows:
-            state.look_alikes.clear()
-        said = assess(state, order, self.labels, prediction, self.config, follows)
-        if said.taken.any():
-            taken, given = (prepare_masks(ids, order, geometry, self.device,
-                                          self.engine.score_dtype)
-                            for ids in (said.taken, said.given))
-            soft = prediction.soft_masks
-            prediction = replace(
-                prediction, soft_masks=soft * (1 - taken) + given * (soft * taken).sum(0))
-        return _Look(image, view, geometry, order, indices, regions, prediction, said.label_map,
-                     said.targets)
+    def _answer(self, image: np.ndarray, geometry: Geometry, predicted: Stream, stream: str,
+                past: bool) -> _Frame:
+        """Look at a frame and decide; nothing is changed, so that it can be tried again.
 
-    def _result(self, look: _Look, stream: str, stamp_ns: int, memorized: bool) -> Result:
-        report = memory_report(self.bank, look.indices, look.order, look.mass)
-        late = LateReads(self, look.image, look.view, look.prediction, look.geometry,
-                         look.indices, look.order, look.mass)
-        return Result(stream, stamp_ns, look.label_map, look.targets, report, memorized,
-                      late.parts())
+        :param past: whether what the stream has seen is read beside the references.
+        """
+        config, order = self.config, self.bank.target_order()
+        indices = self.bank.readable_slots(stream if past else None)
+        stride = self.network.stride
+        everywhere = bool(config.top_k) or self.policy.searches_everywhere
+        regions = [None if everywhere else predicted.region_of(target, stride, config)
+                   for target in order]
+        view = self.runner.encode(image, geometry, regions)
+        seen = self.runner.look(view, geometry, self.bank, indices, predicted.prior(order), regions)
+        with self.runner.timer.stage('decide'):
+            found = np.array([0, *order], np.uint8)[seen.channels]
+            decided = Decision(found, {}, ())
+            if config.follow_distractors and not everywhere:
+                decided = associate(found, seen.alike, [predicted.track(i) for i in order],
+                                    predicted.distractors, Cells.of_input(geometry, 4))
+            answer = compose(seen, decided, predicted, order, self.labels, self.runner.judge,
+                             config)
+        return _Frame(image, geometry, predicted, order, indices, regions, seen, decided, answer)
+
+    def _result(self, frame: _Frame, stream: str, stamp_ns: int, memorized: bool) -> Result:
+        view = BankView(self.bank, tuple(frame.indices))
+        late = LateReads(runner=self.runner, bank=view, image=frame.image, seen=frame.seen,
+                         answer=frame.answer, geometry=frame.geometry, order=frame.order,
+                         mass=frame.mass)
+        return Result(stream, stamp_ns, frame.answer.label_map, frame.answer.targets,
+                      memory_report(view, frame.order, frame.mass), memorized, late.parts(),
+                      frame.answer.found, frame.answer.cues)
 
     @torch.inference_mode()
     def settle(self) -> None:
-        """Write the last answered frame to memory, if it earned it."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            self.moves += 1
-            self.bank.write_recent(pending.encode(self.engine, self.config.evidence_size),
-                                   pending.due)
+        """Write the last answered frame to memory, if it earned it.
+
+        :raises NetworkOutputError: where the network fails; the frame is not written then.
+        """
+        pending = self._pending
+        if pending is None:
+            return
+        try:
+            with self.runner.timer.stage('write'):
+                self.bank.write_recent(
+                    pending.encode(self.runner, self.config.evidence_size), pending.due)
+        except NetworkOutputError:
+            self._pending = None
+            raise
+        self._pending = None
 
     @torch.inference_mode()
     def remove_target(self, target_id: int) -> None:
@@ -286,16 +350,14 @@ class Tracker:
             raise InputError(f'target {target_id} is not tracked; tracked are '
                              f'{sorted(self.labels) or "none"}')
         self.settle()
-        self.moves += 1
         del self.labels[target_id]
         self.bank.remove_target(target_id)
-        for state in self.streams.values():
-            state.forget_target(target_id)
+        self.streams = {name: state.without_target(target_id)
+                        for name, state in self.streams.items()}
 
     def reset(self) -> None:
         """Forget all targets, references and streams."""
         self._pending = None
-        self.moves += 1
         self.bank.clear()
         self.labels.clear()
         self.streams.clear()
@@ -307,7 +369,8 @@ class Tracker:
         :raises SnapshotError: where it cannot be written.
         """
         self.settle()
-        save_tracker(self, Path(path))
+        write_state(TrackerState(self.bank, self.labels, self.streams), self.network.name,
+                    self.runner.fingerprint, Path(path))
 
     @torch.inference_mode()
     def load(self, path: str | Path, streams: Collection[str] = ()) -> None:
@@ -317,17 +380,17 @@ class Tracker:
         :raises SnapshotError: for a damaged file, another network or too small a memory.
         :raises InputError: where the budget has no room for the targets and frames held.
         """
-        loaded = load_tracker(self, self._empty_bank, Path(path))
+        loaded = read_state(Path(path), self.network.name, self.runner.fingerprint,
+                            self._empty_bank)
         for stream in [name for name in loaded.streams if streams and name not in streams]:
             loaded.bank.forget_stream(stream)
             del loaded.streams[stream]
         self._pending = None
-        self.moves += 1
         self.bank, self.labels, self.streams = loaded.bank, loaded.labels, loaded.streams
 
     def _empty_bank(self, targets: int, positions: int) -> MemoryBank:
         """A bank for so many targets and positions, or for what is expected where that is more."""
-        layout = planned_layout(self.engine, self.config, max(targets, self.config.max_targets),
+        layout = planned_layout(self.runner, self.config, max(targets, self.config.max_targets),
                                 max(positions, expected_positions(self.config)))
         return MemoryBank(layout, self.policy, self.device)
 
@@ -343,7 +406,7 @@ class Tracker:
             self._enlarge(columns_for(targets), self.bank.layout.positions, references)
 
     def _enlarge(self, targets: int, positions: int, new_references: int) -> None:
-        layout = planned_layout(self.engine, self.config, targets, positions)
+        layout = planned_layout(self.runner, self.config, targets, positions)
         self.bank.resize(layout, new_references)
         self.notes.append(f'memory enlarged for {targets} targets and {positions} positions: '
                           f'{layout.slots} frames, {layout.bytes / 1e6:.0f} MB')
@@ -359,42 +422,30 @@ class Tracker:
         if positions > self.bank.layout.positions:
             self._enlarge(self.bank.layout.targets, positions, new_references)
 
-    def _stream(self, name: str) -> StreamState:
-        if name not in self.streams:
-            if len(self.streams) >= self.config.max_streams:
-                raise InputError(f'stream {name!r} is one too many: max_streams is '
-                                 f'{self.config.max_streams}')
-            self.streams[name] = StreamState()
-        return self.streams[name]
+    def _stream(self, name: str) -> Stream:
+        if name not in self.streams and len(self.streams) >= self.config.max_streams:
+            raise InputError(f'stream {name!r} is one too many: max_streams is '
+                             f'{self.config.max_streams}')
+        return self.streams.get(name, Stream())
 
-    def _advance(self, state: StreamState, stream: str, stamp_ns: int | None) -> int:
-        last = state.stamp_ns
-        stamp = stamp_ns if stamp_ns is not None else (0 if last is None else last + 1)
-        if last is not None and stamp < last:
-            self.time_jumps += 1
-            self.bank.forget_stream(stream)
-            state.forget_past()
-        state.stamp_ns = stamp
-        return stamp
+    def _has_jumped(self, before: Stream, stream: str, stamp: int) -> bool:
+        """Whether a stamp is so far before the stream's last that it starts anew.
 
-    def _plan_write(self, look: _Look, state: StreamState, stream: str,
-                    stamp: int) -> PendingWrite | None:
-        """What of this frame is to be remembered: only targets whose confidence earns it."""
-        earned = worth_remembering(look.targets, self.bank, self.config)
-        if not earned:
-            return None
-        masks = look.prediction.soft_masks
-        if not self.policy.writes_always:
-            kept = [float(target not in look.lost) for target in look.order]
-            masks = masks * torch.tensor(kept, device=masks.device)[:, None, None]
-        descriptor = look.prediction.descriptor
-        boxes = {target.id: target.box for target in earned if target.box is not None}
-        keeps_all = (self.config.full_look_every == 1 or self.policy.searches_everywhere
-                     or len(boxes) < len(earned))
-        core = None if keeps_all else core_of(boxes.values(), look.geometry, self.network.stride,
-                                              look.view.window)
-        return PendingWrite(
-            look.view, look.image, masks, look.order, frozenset(target.id for target in earned),
-            boxes, stream, stamp, float(np.mean([target.confidence for target in earned])),
-            stays(self.bank, self.config, stream, state.frames, stamp, descriptor), descriptor,
-            core, any(state.look_alikes.values()))
+        :raises LateFrameError: where it is older by less.
+        """
+        if before.stamp_ns is None or stamp >= before.stamp_ns:
+            return False
+        behind = (before.stamp_ns - stamp) / 1e9
+        if behind > self.config.time_jump_seconds:
+            return True
+        self.late_frames += 1
+        raise LateFrameError(f'a frame of stream {stream!r} is {behind:.3f} s older than the last '
+                             'one and comes too late; from '
+                             f'{self.config.time_jump_seconds:g} s on the stream starts anew')
+
+    def _plan_write(self, frame: _Frame, stream: str) -> PendingWrite | None:
+        with self.runner.timer.stage('plan'):
+            return plan_write(seen=frame.seen, answer=frame.answer, predicted=frame.predicted,
+                              image=frame.image, geometry=frame.geometry, order=frame.order,
+                              stream=stream, bank=self.bank, config=self.config,
+                              beside=bool(frame.decided.distractors))

@@ -4,21 +4,20 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stm_ros.training.photometric import degrade_clip
-from stm_ros.training.scene import Cutout
-from stm_ros.training.scene import Layer
-from stm_ros.training.scene import affine
-from stm_ros.training.scene import bend
-from stm_ros.training.scene import cut_out
-from stm_ros.training.scene import paste
-from stm_ros.training.scene import path_of_layer
+from stm_ros.synthetic.photometric import degrade_clip
+from stm_ros.synthetic.scene import Cutout
+from stm_ros.synthetic.scene import Layer
+from stm_ros.synthetic.scene import bend
+from stm_ros.synthetic.scene import cut_out
+from stm_ros.synthetic.scene import move_camera
+from stm_ros.synthetic.scene import paste
+from stm_ros.synthetic.scene import path_of_layer
 from stm_ros.training.sources import DataSet
 from stm_ros.training.sources import Pair
 from stm_ros.training.sources import pairs_in
@@ -57,11 +56,12 @@ class ClipDataset(Dataset):
         self.settings = settings
         self.first = first
         self.length = length
-        self.videos: list[list[Pair]] = []
+        self.videos: list[tuple[float, list[list[Pair]]]] = []
         self.stills: list[tuple[float, list[Pair]]] = []
         for data_set in data_sets:
             if data_set.kind == 'video':
-                self.videos.extend(videos_in(data_set.folder))
+                found = videos_in(data_set.folder)
+                self.videos.append((data_set.weight * len(found), found))
             else:
                 pairs = pairs_in(data_set.folder, data_set.kind == 'binary')
                 self.stills.append((data_set.weight * len(pairs) ** 0.5, pairs))
@@ -90,8 +90,7 @@ class ClipDataset(Dataset):
         shares = self.settings.shares
         draw = random.random() * sum(shares)
         if self.videos and draw < shares[0]:
-            frames, label_maps = self._video(random)
-            own = 1
+            frames, label_maps, own = self._video(random)
             extra = random.random() < 0.35
         elif draw < shares[0] + shares[1]:
             frames, label_maps, own = self._still(random, keep_targets=True)
@@ -110,11 +109,13 @@ class ClipDataset(Dataset):
         """Cut to another scene for one frame after the first: no target is in it."""
         image, labels = self._random_still(random)
         time = int(random.integers(1, len(frames)))
-        view, _ = self._move_camera([(image, np.zeros_like(labels))], random, strength=1.0)
+        view, _ = move_camera([(image, np.zeros_like(labels))], self.settings.size, random, 1.0)
         frames[time], label_maps[time] = view[0], np.zeros_like(label_maps[time])
 
-    def _video(self, random: Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        sequence = self.videos[random.integers(len(self.videos))]
+    def _video(self, random: Generator) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+        weights = np.array([weight for weight, _ in self.videos])
+        sequences = self.videos[random.choice(len(weights), p=weights / weights.sum())][1]
+        sequence = sequences[random.integers(len(sequences))]
         count = self.settings.frames
         skip = int(random.integers(1, self.settings.max_skip + 1))
         steps = random.integers(max(1, skip // 2), skip + 1, count - 1)
@@ -124,7 +125,12 @@ class ClipDataset(Dataset):
         if random.random() < 0.5:
             times = times[::-1]
         loaded = [sequence[time].load(_LOADED_SIDE * 2) for time in times]
-        return self._move_camera(loaded, random, strength=0.25)
+        chosen = self._choose_regions(loaded[0][1], random)
+        table = np.zeros(256, np.uint8)
+        table[chosen] = np.arange(1, len(chosen) + 1)
+        loaded = [(image, table[labels]) for image, labels in loaded]
+        frames, label_maps = move_camera(loaded, self.settings.size, random, 0.25)
+        return frames, label_maps, max(1, len(chosen))
 
     def _still(self, random: Generator, keep_targets: bool
                ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
@@ -134,7 +140,8 @@ class ClipDataset(Dataset):
         for place, label in enumerate(chosen, start=1):
             label_map[labels == label] = place
         count = self.settings.frames
-        frames, label_maps = self._move_camera([(image, label_map)] * count, random, strength=1.0)
+        frames, label_maps = move_camera([(image, label_map)] * count, self.settings.size,
+                                         random, 1.0)
         return frames, label_maps, len(chosen)
 
     def _random_still(self, random: Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -148,37 +155,6 @@ class ClipDataset(Dataset):
                   if 0.003 * labels.size < n < 0.7 * labels.size and i != 255]
         random.shuffle(usable)
         return usable[:self.settings.targets if random.random() < 0.6 else 1]
-
-    def _move_camera(self, loaded: list[tuple[np.ndarray, np.ndarray]], random: Generator,
-                     strength: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Crop a clip to the training size with one view, which drifts by `strength`."""
-        size = self.settings.size
-        height, width = loaded[0][1].shape
-        rows, columns = np.nonzero(loaded[0][1])
-        middle = np.array([width / 2, height / 2])
-        if rows.size and random.random() < 0.8:
-            pick = random.integers(rows.size)
-            middle = np.array([columns[pick], rows[pick]], float)
-        scale = size / min(height, width) * np.exp(random.uniform(-0.15, 0.75))
-        margin = size / 2 / scale
-        low = np.minimum([margin, margin], [width / 2, height / 2])
-        middle = np.clip(middle, low, np.array([width, height]) - low)
-        degrees, mirrored = random.normal(0, 4), bool(random.random() < 0.5)
-        drift = random.normal(0, 0.07, 2) * size * strength
-        spin, growth = random.normal(0, 6) * strength, np.exp(random.normal(0, 0.08) * strength)
-        frames, label_maps = [], []
-        for time, (image, label_map) in enumerate(loaded):
-            place = np.array([size / 2, size / 2]) + drift * time
-            place = place + random.normal(0, 0.01, 2) * size * strength
-            matrix = affine(middle, place, scale * growth ** time, degrees + spin * time,
-                            random.normal(0, 0.03) * strength, mirrored)
-            flags = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
-            frames.append(cv2.warpAffine(image, matrix, (size, size), flags=flags,
-                                         borderMode=cv2.BORDER_REFLECT_101).astype(np.float32))
-            label_maps.append(cv2.warpAffine(label_map, matrix, (size, size),
-                                             flags=cv2.INTER_NEAREST,
-                                             borderMode=cv2.BORDER_REFLECT_101))
-        return frames, label_maps
 
     def _paste_layers(self, frames: list[np.ndarray], label_maps: list[np.ndarray], own: int,
                       random: Generator) -> None:

@@ -34,6 +34,7 @@ class TrainingConfig:
     """What `stm train` does. Rates are AdamW learning rates; shares are of clips.
 
     cosine_until: iteration at which the rates would reach their least; 0 for the last one.
+    frozen: parts of the network, by attribute, that keep their weights.
     """
 
     data_sets: tuple[DataSet, ...]
@@ -52,6 +53,7 @@ class TrainingConfig:
     shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
     checkpoint_seconds: float = 240.0
     validate_every: int = 400
+    frozen: tuple[str, ...] = ()
 
     @property
     def iterations(self) -> int:
@@ -71,8 +73,8 @@ def load_config(path: Path, data_root: Path) -> TrainingConfig:
         raise InputError(f'{path}: unknown {sorted(unknown)}; known are {sorted(known)}')
     data_sets = tuple(_data_set(path, entry, data_root) for entry in content.pop('data_sets'))
     phases = tuple(Phase(**entry) for entry in content.pop('phases'))
-    if 'shares' in content:
-        content['shares'] = tuple(content['shares'])
+    for name in {'shares', 'frozen'} & set(content):
+        content[name] = tuple(content[name])
     return TrainingConfig(data_sets=data_sets, phases=phases, **content)
 
 

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stm_ros.networks.fine import FineFrame
+from stm_ros.networks.fine import grid_places
+from stm_ros.networks.fine import match_memory
 from stm_ros.networks.interface import Query
 from stm_ros.networks.reading import read_memory
 from stm_ros.networks.stm_lite import STMLite
@@ -31,6 +34,14 @@ def select_frame(query: Query, frame: int, repeats: int) -> Query:
         return x[:, frame].repeat_interleave(repeats, dim=0)
     return Query(pick(query.key), pick(query.feature), tuple(pick(s) for s in query.skips),
                  query.image, pick(query.trunk))
+
+
+class MemoryFrame(NamedTuple):
+    """A frame of B clips in memory: key B×m×Ck, value B×m×N×Cv, and what is matched at stride 8."""
+
+    key: Tensor
+    value: Tensor
+    fine: FineFrame
 
 
 def aggregate_clips(probabilities: Tensor) -> Tensor:
@@ -64,7 +75,7 @@ class ClipForward:
         query = self._encode(images)
         exists = masks[:, 0].flatten(2).any(-1)
         soft = masks[:, 0]
-        memory: list[tuple[Tensor, Tensor]] = []
+        memory: list[MemoryFrame] = []
         predictions = []
         with_prior = (torch.rand(batch, 1, 1, 1, device=images.device)
                       < self.prior_share).float()
@@ -74,7 +85,8 @@ class ClipForward:
                 del memory[1:-1]
             repeated = select_frame(query, time, targets)
             prediction, soft = self._predict(repeated, query.key[:, time], memory,
-                                             soft * with_prior, exists)
+                                             soft * with_prior, exists,
+                                             self._match(query, time, memory))
             predictions.append(prediction)
         return predictions
 
@@ -85,27 +97,45 @@ class ClipForward:
         def split(x: Tensor) -> Tensor:
             return x.unflatten(0, (batch, -1))
         return Query(split(query.key), split(query.feature),
-                     tuple(split(s) for s in query.skips), images, split(query.trunk))
+                     tuple(split(s) for s in query.skips), images, split(query.trunk),
+                     None if query.fine is None else split(query.fine))
 
-    def _memorise(self, query: Query, time: int, soft: Tensor) -> tuple[Tensor, Tensor]:
-        """Key B×m×Ck and value B×m×N×Cv of a frame with soft masks B×N×H×W."""
+    def _match(self, query: Query, time: int, memory: list[MemoryFrame]) -> Tensor:
+        """What memory says at stride 8 of a frame: (B·N)×5×2h×2w."""
+        assert query.fine is not None
+        fine = query.fine[:, time]
+        size = (fine.shape[2], fine.shape[3])
+        with torch.autocast(fine.device.type, enabled=False):
+            maps = match_memory(fine.flatten(2).transpose(1, 2), grid_places(*size, fine.device),
+                                [frame.fine for frame in memory])
+        return maps.flatten(0, 1).unflatten(2, size)
+
+    def _memorise(self, query: Query, time: int, soft: Tensor) -> MemoryFrame:
+        """What later frames read of a frame with soft masks B×N×H×W."""
         targets = soft.shape[1]
         others = (soft.sum(1, keepdim=True) - soft).clamp(0, 1)
         planes = torch.stack([soft, others], dim=2).flatten(0, 1)
         value = self.network.memory_encoder(select_frame(query, time, targets), planes)
         value = value.unflatten(0, (-1, targets)).flatten(3).permute(0, 3, 1, 2)
-        return query.key[:, time].flatten(2).transpose(1, 2), value
+        assert query.fine is not None
+        fine = query.fine[:, time]
+        height, width = fine.shape[2:]
+        kept = FineFrame(fine.flatten(2),
+                         functional.avg_pool2d(soft, soft.shape[-1] // width).flatten(2),
+                         grid_places(height, width, fine.device), anywhere=time == 0)
+        return MemoryFrame(query.key[:, time].flatten(2).transpose(1, 2), value, kept)
 
-    def _predict(self, repeated: Query, key: Tensor, memory: list[tuple[Tensor, Tensor]],
-                 prior: Tensor, exists: Tensor) -> tuple[FramePrediction, Tensor]:
+    def _predict(self, repeated: Query, key: Tensor, memory: list[MemoryFrame],
+                 prior: Tensor, exists: Tensor, match: Tensor
+                 ) -> tuple[FramePrediction, Tensor]:
         batch, targets = exists.shape
         height, width = key.shape[2:]
-        keys = [k.float() for k, _ in memory]
-        values = [v.float() for _, v in memory]
+        keys = [frame.key.float() for frame in memory]
+        values = [frame.value.float() for frame in memory]
         with torch.autocast(key.device.type, enabled=False):
             read = read_memory(key.flatten(2).transpose(1, 2).float(), keys, values, 'l2')
         readout = read.readout.transpose(2, 3).reshape(batch * targets, -1, height, width)
-        decoded = self.network.decode(repeated, readout, prior.flatten(0, 1))
+        decoded = self.network.decode(repeated, readout, prior.flatten(0, 1), match)
         peak = read.peak.reshape(batch * targets, height, width)
         with torch.autocast(key.device.type, enabled=False):
             size = (prior.shape[-2], prior.shape[-1])

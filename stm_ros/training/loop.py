@@ -104,6 +104,8 @@ class Trainer:
         """Choose what has gradients: the IoU head alone, or all but the trunk's fine stages."""
         self.network.requires_grad_(not only_quality)
         self.network.quality.requires_grad_(True)
+        for name in self.config.frozen:
+            self.network.get_submodule(name).requires_grad_(False)
         freeze_fine_trunk(self.network)
 
     def _step(self, forward: ClipForward, images: Tensor, masks: Tensor, phase: Phase
@@ -139,6 +141,7 @@ class Trainer:
         """A network of its own with the averaged weights, in eval mode."""
         network = STMLite().to(self.device)
         network.load_state_dict(self.average)
+        network.reads_fine = self.network.reads_fine
         return network.eval()
 
     def _validate(self) -> None:

@@ -14,7 +14,8 @@ from stm_ros.vision.errors import InputError
 class DataSet:
     """One folder of the training configuration.
 
-    kind: 'video' (a folder of sequences, each with images/ and masks/), 'instances' (ids tell
+    kind: 'video' (a folder of sequences, each with images/ and masks/ of instance ids, 255 for
+    what is not known), 'instances' (ids tell
     objects apart), 'binary' (any positive value is the one object) or 'regions' (every region
     can be a target; none is a whole scene's object).
     """
@@ -69,7 +70,8 @@ def videos_in(folder: Path) -> list[list[Pair]]:
 
     :raises InputError: where the folder holds none.
     """
-    sequences = [pairs_in(path, True) for path in sorted(folder.iterdir()) if path.is_dir()]
+    sequences = [pairs_in(path, False) for path in sorted(folder.iterdir())
+                 if path.is_dir() and not path.name.startswith('.')]
     if not sequences:
         raise InputError(f'{folder} holds no sequences')
     return sequences

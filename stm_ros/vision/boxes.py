@@ -19,6 +19,24 @@ class Box:
     width: float
     height: float
 
+    @property
+    def center(self) -> tuple[float, float]:
+        """Column and row of the middle."""
+        return self.x_min + self.width / 2, self.y_min + self.height / 2
+
+    @property
+    def size(self) -> float:
+        """The side of a square of the same area."""
+        return float(np.sqrt(self.width * self.height))
+
+    def moved(self, x: float, y: float) -> 'Box':
+        """The box elsewhere."""
+        return Box(self.x_min + x, self.y_min + y, self.width, self.height)
+
+    def grown(self, x: float, y: float) -> 'Box':
+        """The box with so much more on each side."""
+        return Box(self.x_min - x, self.y_min - y, self.width + 2 * x, self.height + 2 * y)
+
 
 def box_of_mask(mask: np.ndarray) -> Box | None:
     """Return the tightest box around the true pixels of `mask` (H×W), None where there are none."""

@@ -118,6 +118,18 @@ def decode_mask(encoding: str, data: _ByteSource, height: int, width: int, step:
     return np.array(samples[..., 0])
 
 
+def decode_samples(encoding: str, data: _ByteSource, *, height: int, width: int, step: int,
+                   is_bigendian: bool | int = False) -> np.ndarray:
+    """
+    The samples of a `sensor_msgs/Image` as they are: H×W×C uint8, uint16 or float32.
+
+    :raises InputError: for an encoding that is planar or unknown, and as `decode` does.
+    """
+    if encoding not in _LAYOUTS:
+        raise InputError(f'image encoding {encoding!r} has no samples to take as they are')
+    return _samples(_LAYOUTS[encoding], encoding, data, height, width, step, is_bigendian)
+
+
 def decode_compressed(image_format: str, data: _ByteSource,
                       max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """

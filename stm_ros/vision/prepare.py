@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """From a camera image to what the network sees, and back."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -49,15 +50,18 @@ def geometry_for(source: tuple[int, int], input_size: int, stride: int) -> Geome
 
 
 def prepare_image(image: np.ndarray, geometry: Geometry, device: torch.device,
-                  dtype: torch.dtype) -> Tensor:
-    """Turn H×W×3 uint8 RGB into 1×3×H'×W' in [0, 1], zeros around it."""
+                  dtype: torch.dtype, around: Sequence[float] = (0.0, 0.0, 0.0)) -> Tensor:
+    """Turn H×W×3 uint8 RGB into 1×3×H'×W' in [0, 1], the colour `around` around it."""
     if geometry.resized != geometry.source:
         image = cv2.resize(image, geometry.resized[::-1], interpolation=cv2.INTER_AREA)
     pixels = to_device(np.ascontiguousarray(image), device)
     planes = (pixels.to(dtype) / 255).permute(2, 0, 1)[None]
     if geometry.padded == geometry.resized:
         return planes
-    return functional.pad(planes, _padding(geometry))
+    if not any(around):
+        return functional.pad(planes, _padding(geometry))
+    return torch.cat([functional.pad(plane, _padding(geometry), value=value)
+                      for plane, value in zip(planes.split(1, dim=1), around, strict=True)], dim=1)
 
 
 def to_device(values: np.ndarray, device: torch.device) -> Tensor:
@@ -87,6 +91,24 @@ def clear_padding(masks: Tensor, geometry: Geometry) -> Tensor:
     cleared = torch.zeros_like(masks)
     cleared[:, rows, columns] = masks[:, rows, columns]
     return cleared
+
+
+def shift_mask(mask: Tensor, shift: tuple[float, float], geometry: Geometry) -> Tensor:
+    """A mask H'×W' of the network's input, moved by whole pixels; zeros come in.
+
+    :param shift: x, y in pixels of the source image.
+    """
+    scale = geometry.resized[0] / geometry.source[0]
+    columns, rows = round(scale * shift[0]), round(scale * shift[1])
+    if not (rows or columns):
+        return mask
+    height, width = mask.shape
+    if abs(rows) >= height or abs(columns) >= width:
+        return torch.zeros_like(mask)
+    moved = torch.zeros_like(mask)
+    moved[max(0, rows):height + min(0, rows), max(0, columns):width + min(0, columns)] = (
+        mask[max(0, -rows):height - max(0, rows), max(0, -columns):width - max(0, columns)])
+    return moved
 
 
 def restore_logits(logits: Tensor, geometry: Geometry) -> Tensor:

@@ -94,7 +94,7 @@ def requests():
     tracker = Tracker.from_pretrained(config=TrackerConfig(
         input_size=32, max_frames=4, dtype='float32'))
     with TemporaryDirectory() as folder:
-        yield Requests(tracker, {'camera': CameraStream('camera', 3)}, Path(folder))
+        yield Requests(tracker, {'camera': CameraStream('camera', 3.0, 10_000_000)}, Path(folder))
 
 
 def fingerprint(tracker: Tracker, folder: Path) -> str:

@@ -9,7 +9,7 @@ from graph_client import SIZE
 from graph_client import Client
 from graph_client import NodeProcess
 
-from stm_ros.replay.clips import generate_clip
+from stm_ros.synthetic.clips import generate_clip
 
 
 @pytest.fixture(scope='session')
@@ -35,6 +35,30 @@ def start_node(tmp_path):
 
     def start(*parameters: str, **options) -> NodeProcess:
         node = NodeProcess(tmp_path, *parameters, **options)
+        started.append(node)
+        return node
+    yield start
+    for node in started:
+        node.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope='module')
+def shared_client():
+    """A client for all tests of a module, in its own context."""
+    rclpy.init()
+    node = Client()
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+@pytest.fixture(scope='module')
+def start_shared_node(tmp_path_factory):
+    """Start nodes that are stopped when the module's tests have ended."""
+    started = []
+
+    def start(*parameters: str, **options) -> NodeProcess:
+        node = NodeProcess(tmp_path_factory.mktemp('node'), *parameters, **options)
         started.append(node)
         return node
     yield start

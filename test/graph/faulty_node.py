@@ -28,14 +28,15 @@ class FaultyNetwork(STMLite):
     def encode_query(self, image: Tensor) -> Query:
         """Encode a frame, unless it is too large or black."""
         if float(image.float().max()) == 0:
-            raise RuntimeError('injected: black')
+            raise LookupError('injected: black')
         if min(image.shape[2:]) > LARGEST:
             raise torch.OutOfMemoryError(f'injected: {tuple(image.shape)} is too large')
         return super().encode_query(image)
 
-    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None) -> Decoded:
+    def decode(self, query: Query, readout: Tensor, prior: Tensor | None = None,
+               match: Tensor | None = None) -> Decoded:
         """Decode; what is said of a white image is nothing."""
-        decoded = super().decode(query, readout, prior)
+        decoded = super().decode(query, readout, prior, match)
         if float(query.image.float().mean()) > WHITE:
             return decoded._replace(logits=torch.full_like(decoded.logits, torch.nan))
         return decoded

@@ -44,12 +44,19 @@ class NodeProcess:
     """The node, as `stm_tracker` starts it, with its log in a file."""
 
     def __init__(self, folder: Path, *parameters: str, topics: tuple[str, ...] = ('image',),
-                 program: tuple[str, ...] = ('-m', 'stm_ros.node.main')) -> None:
-        """Start it with `name:=value` parameters; `program`: what the interpreter runs."""
+                 program: tuple[str, ...] = ('-m', 'stm_ros.node.main'),
+                 remappings: tuple[str, ...] = ()) -> None:
+        """
+        Start it with `name:=value` parameters, `from:=to` remappings.
+
+        :param topics: that are read reliably, whatever publishers offer.
+        :param program: what the interpreter runs.
+        """
         self.log_path = folder / f'node_{time.monotonic_ns()}.log'
         settings = [RELIABLE.format(topic) for topic in topics] + [
             f'snapshot_dir:={folder / "snapshots"}', *parameters]
         words = [word for setting in settings for word in ('-p', setting)]
+        words += [word for mapping in remappings for word in ('-r', mapping)]
         with self.log_path.open('wb') as log:
             self.process = subprocess.Popen(
                 [sys.executable, *program, '--ros-args', *words],

@@ -69,7 +69,8 @@ def test_before_any_reference_the_mask_is_empty(start_node, client, clip):
 
 
 def test_a_reference_for_a_frame_by_stamp_or_the_newest(start_node, client, clip):
-    start_node('history_frames:=3')
+    # an image has 230 kB
+    start_node('history_megabytes:=1.0')
     refused = client.tracker('set_reference', mask=image_message(clip[0][1] * 255, 'mono8'))
     assert not refused.success and 'no image has come' in refused.message
     client.listen_to_answers()
@@ -79,7 +80,7 @@ def test_a_reference_for_a_frame_by_stamp_or_the_newest(start_node, client, clip
     too_old = image_message(clip[0][0], 'rgb8', SECOND).header.stamp
     refused = client.tracker('set_reference', stamp=too_old, **request)
     assert not refused.success
-    assert 'held are 3 from 3.000000000 to 5.000000000' in refused.message
+    assert 'held are 4 from 2.000000000 to 5.000000000' in refused.message
     held = image_message(clip[3][0], 'rgb8', 4 * SECOND).header.stamp
     accepted = client.tracker('set_reference', stamp=held, **request)
     assert (accepted.success, list(accepted.target_ids)) == (True, [9])
@@ -129,7 +130,7 @@ def test_compressed_images_and_a_prompt(start_node, client, clip, tmp_path):
     from stm_ros.msg import Box
     response = client.tracker('set_reference_prompt', box=[Box(
         x_min=box.x_min - 2, y_min=box.y_min - 2, width=box.width + 4, height=box.height + 4)],
-        label='cup')
+        label='cup', with_mask=True)
     assert response.success, response.message
     found, truth = mask_pixels(response.mask) == 255, clip[0][1] == 1
     assert (found & truth).sum() / (found | truth).sum() > 0.6
@@ -167,7 +168,7 @@ def test_on_demand_and_saved_memory(start_node, client, clip):
     start_node()
     show(client, clip, label='cup', target_id=4)
     image = image_message(clip[2][0], 'rgb8', 9 * SECOND)
-    answer = client.tracker('segment', image=image, with_features=True)
+    answer = client.tracker('segment', image=image, with_features=True, with_mask=True)
     assert answer.success and answer.mask.header.stamp.sec == 9
     assert mask_pixels(answer.mask).max() == 4
     assert (len(answer.features), len(answer.targets.targets)) == (1, 1)
@@ -181,7 +182,9 @@ def test_on_demand_and_saved_memory(start_node, client, clip):
     assert not client.tracker('remove_target', target_id=4).success
     loaded = client.tracker('load_memory', name='kitchen')
     assert (loaded.success, list(loaded.target_ids)) == (True, [4])
-    again = client.tracker('segment', image=image)
+    bare = client.tracker('segment', image=image)
+    assert bare.success and (bare.mask.height, len(bare.mask.data)) == (0, 0)
+    again = client.tracker('segment', image=image, with_mask=True)
     assert np.array_equal(mask_pixels(again.mask), mask_pixels(answer.mask))
     assert client.tracker('reset').success
     assert len(client.tracker('segment', image=image).targets.targets) == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from stm_ros.replay.clips import generate_clip  # noqa: E402
+from stm_ros.synthetic.clips import generate_clip  # noqa: E402
 from stm_ros.vision.image_files import write_image  # noqa: E402
 from stm_ros.vision.image_files import write_label_map  # noqa: E402
 

@@ -1,0 +1,111 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks for actors of Ray: of this machine, or of a cluster that others run."""
+import logging
+import os
+import pickle
+from collections import Counter
+from collections import deque
+from collections.abc import Iterator
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from stm_ros.fleet.pool import RETRIES
+from stm_ros.fleet.pool import Answer
+from stm_ros.fleet.pool import MakeWorker
+from stm_ros.fleet.pool import Pool
+from stm_ros.fleet.pool import PoolError
+from stm_ros.fleet.pool import describe
+
+
+def is_ray_there() -> bool:
+    """Whether Ray is installed."""
+    return find_spec('ray') is not None
+
+
+class RayPool(Pool):
+    """Actors, one a worker, each with what it made once."""
+
+    def __init__(self, make_worker: MakeWorker, workers: int, retries: int = RETRIES,
+                 address: str | None = None, gpus: float = 0.0) -> None:
+        """Start a cluster of so many workers on this machine, or join one.
+
+        :param address: of a cluster, None to start one. :param gpus: that each worker needs.
+        :raises PoolError: where Ray is not installed, or the cluster does not answer.
+        """
+        super().__init__(make_worker, workers, retries)
+        if not is_ray_there():
+            raise PoolError('Ray is not installed: pip install "stm_ros[fleet]", or '
+                            '--engine processes')
+        # Ray would report to its makers who uses it
+        os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+        import ray
+        self._ray: Any = ray
+        options: dict[str, Any] = {} if address else {
+            'num_cpus': workers, 'include_dashboard': False}
+        try:
+            ray.init(address=address or 'local', log_to_driver=False,
+                     logging_level=logging.ERROR, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise PoolError(f'no Ray cluster at {address or "this machine"}: {error}') from error
+        self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
+        # unpacked where its failure can be told: a machine of a cluster may lack the program
+        self._birth = pickle.dumps(make_worker), os.getcwd()
+        self._idle: list[Any] = []
+        self._busy: dict[Any, tuple[Any, int]] = {}
+
+    def run(self, tasks: Sequence[Any]) -> Iterator[Answer]:
+        """Do all tasks; see Pool."""
+        waiting, losses = deque(range(len(tasks))), Counter[int]()
+        while waiting or self._busy:
+            while waiting and (self._idle or len(self._busy) < self._workers):
+                actor = self._idle.pop() if self._idle else self._actor.remote(*self._birth)
+                index = waiting.popleft()
+                self._busy[actor.do.remote(tasks[index])] = (actor, index)
+            [ready], _ = self._ray.wait(list(self._busy), num_returns=1)
+            answer = self._take(ready, losses, waiting)
+            if answer is not None:
+                yield answer
+
+    def close(self) -> None:
+        """End all workers, and the cluster where this has started it."""
+        self._idle.clear()
+        self._busy.clear()
+        self._ray.shutdown()
+
+    def _take(self, ready: Any, losses: Counter[int], waiting: deque[int]) -> Answer | None:
+        actor, index = self._busy.pop(ready)
+        try:
+            kind, content = self._ray.get(ready)
+        except self._ray.exceptions.RayActorError as error:
+            return self._after_loss(index, losses, waiting, str(error).splitlines()[0])
+        self._idle.append(actor)
+        if kind == 'broken':
+            raise PoolError(f'a worker cannot begin: {content}')
+        return Answer(index, **{kind: content}, losses=losses[index])
+
+
+class _Actor:
+    """A worker in an actor. What it makes is made with the first task, so that it can say why not.
+    """
+
+    def __init__(self, maker: bytes, folder: str) -> None:
+        """Take what makes the worker; relative paths count from `folder`, where it is there."""
+        if Path(folder).is_dir():
+            os.chdir(folder)
+        self._maker = maker
+        self._worker: Any = None
+
+    def do(self, task: Any) -> tuple[str, Any]:
+        """The value, or what went wrong."""
+        if self._worker is None:
+            try:
+                self._worker = pickle.loads(self._maker)()
+            except Exception as error:
+                return 'broken', describe(error)
+        try:
+            return 'value', self._worker.do(task)
+        except Exception as error:
+            return 'error', describe(error)

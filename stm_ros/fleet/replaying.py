@@ -1,0 +1,217 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A worker that replays recordings, one network for all of them."""
+import json
+import os
+import time
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stm_ros import __version__
+from stm_ros.fleet.comparing import Comparison
+from stm_ros.fleet.comparing import compare_with
+from stm_ros.fleet.content import brought_here
+from stm_ros.fleet.content import content_digest
+from stm_ros.fleet.content import digest_of_files
+from stm_ros.fleet.content import digest_of_text
+from stm_ros.fleet.library import Recording
+from stm_ros.fleet.library import files_of
+from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
+from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
+from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.stm_lite import STMLite
+from stm_ros.replay.frames import Frame
+from stm_ros.replay.offline import replay
+from stm_ros.replay.reference import show_reference
+from stm_ros.replay.sources import open_source
+from stm_ros.tracking import Tracker
+from stm_ros.tracking import TrackerConfig
+from stm_ros.tracking.reference_folder import import_references
+from stm_ros.vision.errors import StmError
+from stm_ros.vision.image_files import read_image
+from stm_ros.vision.prompts import parse_box
+
+RECORDINGS, STATE = 'recordings', 'state'
+#: of a recording that are kept
+MOST_NOTES = 5
+
+
+@dataclass(frozen=True)
+class FleetSettings:
+    """How every recording is replayed. out: the fleet's folder, which all workers reach.
+
+    weights: as `load_network` takes them. storage: of result bags, None for none. threads: of the
+    processor for each worker, 0 leaves it to torch. expect: the folder of an earlier run to compare
+    with; min_iou: of a frame's masks with those, below which it differs.
+    """
+
+    out: str
+    model: str = STMLite.name
+    weights: str | None = None
+    device: str = 'cpu'
+    config: TrackerConfig = TrackerConfig()
+    storage: str | None = 'mcap'
+    threads: int = 1
+    expect: str | None = None
+    min_iou: float = 0.95
+
+    def digest(self) -> str:
+        """Of everything here that changes results: other threads or another comparison do not.
+
+        :raises InputError: where the weights cannot be read.
+        """
+        shipped = SHIPPED_WEIGHTS if self.weights is None else SHIPPED_BY_NAME.get(self.weights)
+        weights = shipped or Path(str(self.weights))
+        return digest_of_text(__version__, self.model, digest_of_files([weights]),
+                              torch.device(self.device).type, asdict(self.config), self.storage)
+
+
+@dataclass(frozen=True)
+class TargetSummary:
+    """One target of a recording."""
+
+    id: int
+    label: str
+    mean_confidence: float
+    frames_lost: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a recording.
+
+    reason: why there is no result, for people; None where there is. key: of content and settings.
+    seconds: that the replay took. was_done: whether an earlier run had it done. losses: workers
+    that died with it. notes: what a person should know of the recording, such as damage.
+    """
+
+    name: str
+    source: str
+    reason: str | None = None
+    key: str = ''
+    frames: int = 0
+    seconds: float = 0.0
+    targets: tuple[TargetSummary, ...] = ()
+    was_done: bool = False
+    losses: int = 0
+    comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
+
+
+class ReplayWorker:
+    """Replays recordings into `out/recordings/<name>`; what is done is not done again."""
+
+    def __init__(self, settings: FleetSettings) -> None:
+        """Load the network."""
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        # the same input must give the same bytes; warn where a device cannot promise that
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        self.settings = settings
+        self._digest = settings.digest()
+        self._network = load_network(settings.model, settings.weights)
+
+    @classmethod
+    def maker(cls, settings: FleetSettings) -> partial['ReplayWorker']:
+        """Something that makes a worker elsewhere."""
+        return partial(cls, settings)
+
+    def do(self, recording: Recording) -> Outcome:
+        """Replay one recording, unless that was done; a recording that cannot be used is told."""
+        try:
+            key = self._key(recording)
+            outcome = read_done(Path(self.settings.out), recording.name, key)
+            if outcome is None or self.settings.expect is not None:
+                with brought_here(recording) as path:
+                    outcome = outcome or self._replay(recording, path, key)
+                    return self._compared(outcome, recording, path)
+            return outcome
+        except (StmError, OSError) as error:
+            return Outcome(recording.name, recording.source, reason=str(error))
+
+    def _key(self, recording: Recording) -> str:
+        shown = {name: value for name, value in asdict(recording).items()
+                 if name not in ('name', 'source', 'reference_image', 'reference_mask',
+                                 'references')}
+        return digest_of_text(self._digest, content_digest(recording), shown,
+                              digest_of_files(files_of(recording)))
+
+    def _replay(self, recording: Recording, path: Path, key: str) -> Outcome:
+        source = open_source(path, recording.topic, recording.rate)
+        tracker = Tracker(self._network, self.settings.config, self.settings.device)
+        out = Path(self.settings.out)
+        _done_file(out, recording.name).unlink(missing_ok=True)
+        started = time.monotonic()
+        summary = replay(source, tracker, out / RECORDINGS / recording.name,
+                         partial(_show, tracker, recording), bag_storage=self.settings.storage,
+                         limit=recording.max_frames)
+        targets = tuple(
+            TargetSummary(target, tracker.targets[target], round(confidence, 6),
+                          summary.frames_lost[target])
+            for target, confidence in sorted(summary.mean_confidence.items()))
+        outcome = Outcome(recording.name, recording.source, None, key, summary.frames,
+                          round(time.monotonic() - started, 3), targets,
+                          notes=tuple(source.notes[:MOST_NOTES]))
+        _write_done(out, outcome)
+        return outcome
+
+    def _compared(self, outcome: Outcome, recording: Recording, path: Path) -> Outcome:
+        if self.settings.expect is None:
+            return outcome
+        values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+        values['comparison'] = compare_with(
+            Path(self.settings.expect) / RECORDINGS / outcome.name,
+            Path(self.settings.out) / RECORDINGS / outcome.name, self.settings.min_iou,
+            lambda: open_source(path, recording.topic, recording.rate))
+        return Outcome(**values)
+
+
+def read_done(out: Path, name: str, key: str) -> Outcome | None:
+    """What an earlier run says of a recording of this content and these settings, if it does."""
+    try:
+        content: dict[str, Any] = json.loads(_done_file(out, name).read_text())
+        if content.get('key') != key or not (out / RECORDINGS / name).is_dir():
+            return None
+        targets = tuple(TargetSummary(**each) for each in content.pop('targets'))
+        return Outcome(**{**content, 'targets': targets, 'was_done': True,
+                          'notes': tuple(content.get('notes', ()))})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write_done(out: Path, outcome: Outcome) -> None:
+    """Say that a recording is done: the last thing that is written of it."""
+    file = _done_file(out, outcome.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {name: value for name, value in asdict(outcome).items()
+               if name not in ('was_done', 'losses', 'comparison')}
+    partial_file = file.with_suffix(f'.{os.getpid()}')
+    partial_file.write_text(json.dumps(content, indent=1) + '\n')
+    os.replace(partial_file, file)
+
+
+def _done_file(out: Path, name: str) -> Path:
+    return out / STATE / f'{name}.json'
+
+
+def _show(tracker: Tracker, recording: Recording, first: Frame) -> None:
+    """Show the recording's targets to a tracker that knows none."""
+    if recording.references is not None:
+        import_references(tracker, Path(recording.references))
+        return
+    image = first.image
+    if recording.reference_image is not None:
+        image = read_image(recording.reference_image)
+    box = None if recording.box is None else parse_box(recording.box)
+    shown = show_reference(image, recording.reference_image, recording.reference_mask, box,
+                           target_id=recording.target_id)
+    labels = {} if recording.label is None else {recording.target_id: recording.label}
+    # a picture of another occasion says nothing about where the target is now
+    tracker.add_reference(image, shown.label_map, labels, stamp_ns=first.stamp_ns,
+                          place_hint=recording.reference_image is None)

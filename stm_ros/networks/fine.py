@@ -1,0 +1,140 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Matching at stride 8: masks that memory holds, carried over by the trunk's own features.
+
+Positions of stride 16 are as large as a thin part of a target. Here the features of strides 8 and
+16 together say which memory position a query position looks like, foreground and background apart
+(FEELVOS, Voigtlaender et al., CVPR 2019; CFBI, Yang et al., ECCV 2020): in references anywhere, in
+past frames only nearby. Nothing of it is trained, so that it fits no training data either; the
+decoder learns how far to believe it.
+"""
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+#: pixels of the network's input between positions
+FINE_STRIDE = 8
+#: stride 8 to stride 16 in the joined features; chosen in docs/evaluation.md
+FINE_SHARE = 0.5
+#: of cosine similarities: what differs by so much counts e times as much
+TEMPERATURE = 0.03
+#: how far a target moves between a past frame and the query: standard deviation in positions of
+#: stride 8
+REACH = 6.0
+#: maps that a target gets from matching, see match_memory
+MATCH_CHANNELS = 5
+_LEAST_LOG = -16.0
+_NEGLIGIBLE = -40.0
+_LOG_SCALE = 8.0
+_ROWS_AT_A_TIME = 128
+_HALF = (torch.float16, torch.bfloat16)
+_MOST_LOGIT = 4.0
+
+
+class FineFrame(NamedTuple):
+    """A memory frame, or a part of it, for matching: m positions for B queries and N targets.
+
+    key: B×C×m, unit length. masks: B×N×m, soft masks in [0, 1]. places: m×2, row and column in the
+    frame. anywhere: whether its positions are compared with all of the query's, or with near ones.
+    readers: B×N, 1 for targets that may read it, 0 for others; None for all.
+    """
+
+    key: Tensor
+    masks: Tensor
+    places: Tensor
+    anywhere: bool
+    readers: Tensor | None = None
+
+
+def fine_key(stride8: Tensor, stride16: Tensor) -> Tensor:
+    """Join features N×C×H/8×W/8 and N×C'×H/16×W/16 to unit vectors N×(C+C')×H/8×W/8."""
+    coarse = functional.interpolate(functional.normalize(stride16, dim=1), scale_factor=2.0,
+                                    mode='bilinear', align_corners=False)
+    fine = FINE_SHARE * functional.normalize(stride8, dim=1)
+    return functional.normalize(torch.cat([fine, coarse], dim=1), dim=1)
+
+
+def grid_places(height: int, width: int, device: torch.device) -> Tensor:
+    """Rows and columns (height·width)×2 of a grid, row by row."""
+    return torch.cartesian_prod(torch.arange(height, device=device),
+                                torch.arange(width, device=device))
+
+
+def match_memory(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> Tensor:
+    """Compare query positions with memory: what looks like each target, and like the rest.
+
+    :param query: B×q×C, unit length. :param places: q×2 or B×q×2, row and column in the frame.
+    :param frames: at least one; their B may be 1.
+    :return: B×N×5×q: similarity to target and to the rest in the frames that are read anywhere,
+        the same in those that are read nearby, as scaled logarithms; and the logit of the mask that
+        all of them together carry over, a quarter of it.
+    """
+    places = places if places.dim() == 3 else places[None]
+    if torch.is_grad_enabled():
+        return _match_rows(query, places, frames)
+    places = places.expand(len(query), -1, -1)
+    # as many rows at a time as a processor's cache holds
+    rows = range(0, query.shape[1], _ROWS_AT_A_TIME)
+    return torch.cat([_match_rows(query[:, row:row + _ROWS_AT_A_TIME],
+                                  places[:, row:row + _ROWS_AT_A_TIME], frames)
+                      for row in rows], dim=3)
+
+
+def _match_rows(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> Tensor:
+    like: dict[bool, Tensor] = {}
+    unlike: dict[bool, Tensor] = {}
+    for frame in frames:
+        scores = query @ frame.key
+        weights = (scores.float() if scores.dtype in _HALF else scores).mul_(1 / TEMPERATURE)
+        weights = weights.sub_(1 / TEMPERATURE)
+        if not frame.anywhere:
+            weights = weights.add_(_nearness(places, frame.places, weights.dtype))
+        # below it is nothing, and numbers near to none are slow on processors
+        weights = weights.clamp_(min=_NEGLIGIBLE).exp_()
+        # B×N×q, and what is left of all weight
+        inside = (weights @ frame.masks.to(weights.dtype).transpose(1, 2)).transpose(1, 2)
+        outside = (weights.sum(-1)[:, None] - inside).clamp(min=0)
+        if frame.readers is not None:
+            readers = frame.readers[..., None].to(weights.dtype)
+            inside, outside = inside * readers, outside * readers
+        like[frame.anywhere] = like.get(frame.anywhere, 0) + inside
+        unlike[frame.anywhere] = unlike.get(frame.anywhere, 0) + outside
+    maps = []
+    for kind in (True, False):
+        for total in (like.get(kind), unlike.get(kind)):
+            maps.append(torch.zeros_like(next(iter(like.values()))) if total is None
+                        else 1 + _log(total) / _LOG_SCALE)
+    both = [torch.stack(list(total.values())).sum(0) for total in (like, unlike)]
+    carried = _log(both[0]) - _log(both[1])
+    maps.append(carried.clamp(-_MOST_LOGIT, _MOST_LOGIT) / _MOST_LOGIT)
+    return torch.stack(maps, dim=2)
+
+
+def _nearness(places: Tensor, others: Tensor, dtype: torch.dtype) -> Tensor:
+    """B×q×m: minus half the squared distance of places B×q×2 from m×2, in REACHes.
+
+    One product of few channels, where a table of distances would take as long as the features.
+    """
+    middle = others.to(dtype).mean(0)
+    at, where = (places - middle) / REACH, (others - middle) / REACH
+    left = torch.cat([at, -at.square().sum(-1, keepdim=True) / 2, torch.ones_like(at[..., :1])], -1)
+    right = torch.cat([where, torch.ones_like(where[:, :1]),
+                       -where.square().sum(-1, keepdim=True) / 2], -1)
+    return left @ right.T
+
+
+def reference_logits(maps: Tensor) -> Tensor:
+    """The logit N×h×w of the mask that references alone carry over, of maps N×5×h×w."""
+    return (_LOG_SCALE * (maps[:, 0] - maps[:, 1])).clamp(-_MOST_LOGIT, _MOST_LOGIT)
+
+
+def recent_logits(maps: Tensor) -> Tensor:
+    """The same of past frames alone."""
+    return (_LOG_SCALE * (maps[:, 2] - maps[:, 3])).clamp(-_MOST_LOGIT, _MOST_LOGIT)
+
+
+def _log(total: Tensor) -> Tensor:
+    return (total + torch.finfo(torch.float32).tiny).log().clamp(min=_LEAST_LOG)

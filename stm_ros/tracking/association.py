@@ -1,0 +1,200 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the candidates is which track: appearance proposes, place decides.
+
+Memory compares what things look like, so that the copy of a target is found with it. A candidate
+is a connected part of what looks like a target. Every part of it belongs to the nearest track whose
+gate it is in; what is in nobody's gate, while the target is where it was expected, is a distractor:
+it gets a track of its own, and what is found there later is not the target's either. Where two
+tracks meet, both coast until they part.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from stm_ros.tracking.cells import Cells
+from stm_ros.tracking.kinematics import GATE
+from stm_ros.tracking.kinematics import Motion
+from stm_ros.tracking.track import Track
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import box_of_mask
+from stm_ros.vision.boxes import shared_area
+
+#: tracks of distractors that one target has at most, the largest first
+MOST_DISTRACTORS = 4
+#: of a target's pixels when it was last believed, the share that must be in its gate for the rest
+#: to be another thing, and the share of what is there now that a distractor has at least
+IN_PLACE = 0.5
+LEAST_SHARE = 0.25
+#: share of the target's expected box that a distractor's covers, from which the two have met
+MET = 0.1
+
+
+class Claim(NamedTuple):
+    """What of a target's mask is its own: H×W bool, and the distractors beside it after this frame.
+
+    shared: of the target's expected box, the share that a distractor's covers, in [0, 1].
+    """
+
+    own: np.ndarray
+    distractors: tuple[Track, ...]
+    shared: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One owner a pixel: the label map H×W uint8, and what it rests on.
+
+    shared: by target id, see Claim. distractors: all tracks of distractors after this frame.
+    """
+
+    label_map: np.ndarray
+    shared: dict[int, float]
+    distractors: tuple[Track, ...]
+
+    def is_met(self, target: int) -> bool:
+        """Whether a target and a distractor are in one place: both coast until they part."""
+        return self.shared.get(target, 0.0) > MET
+
+
+def associate(found: np.ndarray, alike: Sequence[np.ndarray] | np.ndarray, targets: Sequence[Track],
+              distractors: Sequence[Track], cells: Cells) -> Decision:
+    """Decide for every target what of a frame is its own.
+
+    :param found: H×W uint8, target ids as the network gives them.
+    :param alike: for each target h×w bool on `cells`: all that looks like it.
+    :param targets: their tracks, moved on to this frame. :param distractors: likewise.
+    """
+    owned, shared, after = found, {}, list[Track]()
+    taken = np.zeros_like(found)
+    for target, like in zip(targets, alike, strict=True):
+        assert target.id is not None
+        mask = found == target.id
+        claim = claim_of(mask, like, cells, target,
+                         [each for each in distractors if each.resembles == target.id])
+        shared[target.id] = claim.shared
+        after.extend(claim.distractors)
+        if claim.own is not mask:
+            taken[mask & ~claim.own] = target.id
+    if taken.any():
+        owned = np.where(taken > 0, _other_owners(taken, targets), found).astype(np.uint8)
+    return Decision(owned, shared, tuple(after))
+
+
+def claim_of(mask: np.ndarray, alike: np.ndarray, cells: Cells, target: Track,
+             known: Sequence[Track]) -> Claim:
+    """Divide what looks like a target among it and its distractors.
+
+    :param mask: H×W bool, the target's as the network gives it. :param alike: h×w bool on `cells`.
+    """
+    motions = [each.motion for each in known if each.motion is not None]
+    place = target.motion
+    if place is None or not alike.any():
+        own = _without(mask, motions) if motions else mask
+        return Claim(own, _followed(known, alike, cells, place=None, met=False), 0.0)
+    shared = max((_covered(place.box, each.box) for each in motions), default=0.0)
+    met = shared > MET
+    parts = _parts_beside(alike, cells, target, motions)
+    new = [] if met else parts[:MOST_DISTRACTORS - len(known)]
+    after = _followed(known, alike, cells, place, met)
+    if not motions and not new:
+        return Claim(mask, after, shared)
+    born = [Track(resembles=target.id, motion=Motion.at(box)) for box in new]
+    others = motions + [track.motion for track in born if track.motion is not None]
+    return Claim(_nearer(mask, place, others), (*after, *born), shared)
+
+
+def _parts_beside(alike: np.ndarray, cells: Cells, target: Track, others: Sequence[Motion]
+                  ) -> list[Box]:
+    """Boxes of connected parts that are in nobody's gate while the target is in its own."""
+    place = target.motion
+    assert place is not None
+    inside = cells.distance(place) <= GATE
+    own = int((alike & inside).sum())
+    if own == int(alike.sum()) or own * cells.area < IN_PLACE * target.area:
+        return []
+    for other in others:
+        inside |= cells.distance(other) <= GATE
+    numbers, parts = cells.parts_of(alike)
+    reached = set(np.unique(numbers[inside & alike]).tolist())
+    beside = [part for part in parts
+              if part.number not in reached and part.cells >= LEAST_SHARE * own]
+    return [part.box for part in sorted(beside, key=lambda part: -part.cells)]
+
+
+def _followed(known: Sequence[Track], alike: np.ndarray, cells: Cells, place: Motion | None,
+              met: bool) -> tuple[Track, ...]:
+    """The distractors' tracks after a frame: seen where they are nearest, else coasting."""
+    motions = [track.motion for track in known if track.motion is not None]
+    if not motions or met:
+        return tuple(track for track in known if track.motion is not None)
+    distances = np.stack([cells.distance(motion) for motion in motions])
+    nearest = distances.argmin(axis=0)
+    is_theirs = distances.min(axis=0) <= (
+        GATE if place is None else np.minimum(GATE, cells.distance(place)))
+    after = []
+    for index, (track, motion) in enumerate(zip(known, motions, strict=True)):
+        box = cells.box_of(alike & is_theirs & (nearest == index))
+        after.append(track if box is None
+                     else replace(track, motion=motion.seen(box, is_whole=False)))
+    return tuple(after)
+
+
+def _nearer(mask: np.ndarray, place: Motion, others: Sequence[Motion]) -> np.ndarray:
+    """What of a mask H×W bool is in the target's gate, and nearer to it than to the others."""
+    box = box_of_mask(mask)
+    if box is None:
+        return mask
+    rows, columns = _slices(box)
+    cells = Cells.of_pixels(box)
+    distance = cells.distance(place)
+    rest = np.stack([cells.distance(other) for other in others]).min(axis=0)
+    inside = mask[rows, columns]
+    mine = inside & (distance <= GATE) & (distance <= rest)
+    own = np.zeros_like(mask)
+    # where nothing is left at its place it has leapt, and not to where a distractor is
+    own[rows, columns] = mine if mine.any() else inside & (rest > GATE)
+    return own
+
+
+def _without(mask: np.ndarray, others: Sequence[Motion]) -> np.ndarray:
+    """What of a mask H×W bool is in no gate of the others."""
+    box = box_of_mask(mask)
+    if box is None:
+        return mask
+    rows, columns = _slices(box)
+    cells = Cells.of_pixels(box)
+    own = mask.copy()
+    for other in others:
+        own[rows, columns] &= cells.distance(other) > GATE
+    return own
+
+
+def _other_owners(taken: np.ndarray, targets: Sequence[Track]) -> np.ndarray:
+    """Ids H×W uint8 of the targets in whose gate pixels are that were taken from another one.
+
+    :param taken: H×W uint8, the ids of those who lost a pixel, 0 for none.
+    """
+    owners, nearest = np.zeros_like(taken), np.full(taken.shape, GATE, np.float32)
+    cells = Cells.of_pixels(Box(0, 0, taken.shape[1], taken.shape[0]))
+    for target in targets:
+        if target.motion is None or len(targets) == 1:
+            continue
+        distance = cells.distance(target.motion)
+        nearer = (distance <= nearest) & (taken > 0) & (taken != target.id)
+        owners[nearer] = target.id
+        nearest[nearer] = distance[nearer]
+    return owners
+
+
+def _covered(one: Box, other: Box) -> float:
+    """The share of one box that lies in the other."""
+    return min(1.0, shared_area(one, other) / (one.width * one.height))
+
+
+def _slices(box: Box) -> tuple[slice, slice]:
+    return (slice(int(box.y_min), int(box.y_min + box.height)),
+            slice(int(box.x_min), int(box.x_min + box.width)))
