@@ -4,7 +4,6 @@
 from collections import deque
 from collections.abc import Collection
 from collections.abc import Iterable
-from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +12,16 @@ import torch
 
 from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.inference.runner import Runner
-from stm_ros.inference.runner import Seen
 from stm_ros.inference.runner import StageTimer
-from stm_ros.inference.windows import Region
-from stm_ros.inference.windows import reaches_out
 from stm_ros.memory.bank import MemoryBank
 from stm_ros.memory.policy import POLICIES
 from stm_ros.memory.slots import ReferenceSource
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.tracking.answered import AnsweredFrame
 from stm_ros.tracking.association import Decision
 from stm_ros.tracking.association import associate
 from stm_ros.tracking.cells import Cells
-from stm_ros.tracking.compose import Answer
 from stm_ros.tracking.compose import compose
 from stm_ros.tracking.compose import next_stream
 from stm_ros.tracking.config import TrackerConfig
@@ -61,36 +57,6 @@ MAX_NOTES = 16
 
 class LateFrameError(InputError):
     """A frame is older than what its stream has had; it was refused and nothing was changed."""
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """A frame answered and not yet committed: targets in the bank's `order`, slots `indices`."""
-
-    image: np.ndarray
-    geometry: Geometry
-    predicted: Stream
-    order: list[int]
-    indices: list[int]
-    regions: list[Region | None]
-    seen: Seen
-    decided: Decision
-    answer: Answer
-
-    @property
-    def mass(self) -> np.ndarray:
-        """Attention N×S on each slot: of a target's pixels, or of all positions if it is lost."""
-        which = [int(target in self.answer.lost) for target in self.order]
-        return self.seen.mass[np.arange(len(which)), which]
-
-    @property
-    def reached_out(self) -> set[int]:
-        """Targets that may go on where they were not looked for."""
-        region_of = dict(zip(self.order, self.regions, strict=True))
-        stride = SpaceTimeNetwork.stride
-        return {target.id for target in self.answer.targets if target.box is not None
-                and (region := region_of[target.id]) is not None
-                and reaches_out(target.box, region, self.geometry, stride)}
 
 
 class Tracker:
@@ -290,7 +256,7 @@ class Tracker:
         return self._result(frame, stream, stamp_ns, memorized=False)
 
     def _answer(self, image: np.ndarray, geometry: Geometry, predicted: Stream, stream: str,
-                past: bool) -> _Frame:
+                past: bool) -> AnsweredFrame:
         """Look at a frame and decide; nothing is changed, so that it can be tried again.
 
         :param past: whether what the stream has seen is read beside the references.
@@ -311,9 +277,10 @@ class Tracker:
                                     predicted.distractors, Cells.of_input(geometry, 4))
             answer = compose(seen, decided, predicted, order, self.labels, self.runner.judge,
                              config)
-        return _Frame(image, geometry, predicted, order, indices, regions, seen, decided, answer)
+        return AnsweredFrame(image, geometry, predicted, order, indices, regions, seen, decided,
+                             answer)
 
-    def _result(self, frame: _Frame, stream: str, stamp_ns: int, memorized: bool) -> Result:
+    def _result(self, frame: AnsweredFrame, stream: str, stamp_ns: int, memorized: bool) -> Result:
         view = BankView(self.bank, tuple(frame.indices))
         late = LateReads(runner=self.runner, bank=view, image=frame.image, seen=frame.seen,
                          answer=frame.answer, geometry=frame.geometry, order=frame.order,
@@ -443,7 +410,7 @@ class Tracker:
                              'one and comes too late; from '
                              f'{self.config.time_jump_seconds:g} s on the stream starts anew')
 
-    def _plan_write(self, frame: _Frame, stream: str) -> PendingWrite | None:
+    def _plan_write(self, frame: AnsweredFrame, stream: str) -> PendingWrite | None:
         with self.runner.timer.stage('plan'):
             return plan_write(seen=frame.seen, answer=frame.answer, predicted=frame.predicted,
                               image=frame.image, geometry=frame.geometry, order=frame.order,
