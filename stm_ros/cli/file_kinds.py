@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors import safe_open
 
+from stm_ros.memory.snapshot import is_snapshot
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import IMAGE_SUFFIXES
 
@@ -38,12 +39,13 @@ def kind_of_file(path: Path) -> FileKind:
         return FileKind.MISSING
     if path.suffix.lower() in ('.pth', '.pt'):
         return FileKind.WEIGHTS
+    if is_snapshot(path):
+        return FileKind.MEMORY
     try:
-        with safe_open(str(path), framework='pt') as file:
-            metadata = dict(file.metadata() or {})
+        with safe_open(str(path), framework='pt'):
+            return FileKind.WEIGHTS
     except (SafetensorError, OSError):
         return FileKind.FILE
-    return FileKind.MEMORY if {'content', 'checksum'} <= set(metadata) else FileKind.WEIGHTS
 
 
 def expect_kind(path: Path, wanted: FileKind, hint: str) -> None:

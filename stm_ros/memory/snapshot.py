@@ -69,6 +69,15 @@ def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, content
 
 
+def is_snapshot(path: Path) -> bool:
+    """Whether a file has the header of a snapshot; its tensors are not read."""
+    try:
+        with safe_open(str(path), framework='pt') as file:
+            return {'content', 'checksum'} <= set(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):

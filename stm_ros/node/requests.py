@@ -10,6 +10,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from stm_ros.memory.snapshot import is_snapshot
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import mask_of
@@ -146,6 +147,9 @@ class Requests:
             count = export_references(self.tracker, path)
             response.message = f'{count} references in {path}'
         else:
+            if path.exists() and not is_snapshot(path):
+                raise InputError(f'{path} exists and is no saved memory, so it is not overwritten: '
+                                 'choose another name')
             self.tracker.save(path)
             response.message = str(path)
         response.success = True
