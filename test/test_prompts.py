@@ -93,3 +93,10 @@ def test_box_from_text():
     for text in ('', '1,2,3', '1,2,3,4,5', 'a,b,c,d', '1,2,0,4', '1,2,3,-4'):
         with pytest.raises(InputError, match='width'):
             parse_box(text)
+
+
+@pytest.mark.parametrize('point', [(float('nan'), 60.0), (90.0, float('nan')),
+                                   (float('inf'), 60.0), (90.0, float('-inf'))])
+def test_points_that_are_no_numbers_are_refused(point):
+    with pytest.raises(InputError, match='not finite'):
+        mask_from_points(scene()[0], [(90.0, 60.0), point], [True, False])

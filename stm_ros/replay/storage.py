@@ -75,18 +75,24 @@ class SqliteStorage:
 
     def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
         """Time of receipt in nanoseconds and serialized message, in the order of receipt."""
-        count = 0
-        rows = self._database.execute(
-            'SELECT timestamp, data FROM messages JOIN topics ON topics.id = topic_id '
-            'WHERE name = ? ORDER BY timestamp, messages.id', (topic,))
+        count = odd = 0
         try:
-            for recorded, data in rows:
-                count += 1
-                yield int(recorded), bytes(data)
+            for recorded, data in self._database.execute(
+                    'SELECT timestamp, data FROM messages JOIN topics ON topics.id = topic_id '
+                    'WHERE name = ? ORDER BY timestamp, messages.id', (topic,)):
+                # sqlite holds any type in any column, and a damaged file does
+                if isinstance(recorded, int) and isinstance(data, bytes):
+                    count += 1
+                    yield recorded, data
+                else:
+                    odd += 1
         except sqlite3.Error as error:
             self.notes.append(
                 f'{self._name} is damaged ({error}): {count} messages of {topic} were read; '
                 f'`sqlite3 FILE .recover | sqlite3 MENDED.db3` may bring back more')
+
+        if odd:
+            self.notes.append(f'{self._name} is damaged: {odd} rows of {topic} hold no message')
 
     def close(self) -> None:
         """Close the file."""

@@ -78,6 +78,8 @@ def mask_from_points(image: np.ndarray, points: Sequence[tuple[float, float]],
     check_image(image)
     if len(points) != len(on_target):
         raise InputError(f'{len(points)} points, but {len(on_target)} say where they lie')
+    if not np.isfinite(np.asarray(points, np.float64)).all():
+        raise InputError(f'the points {list(points)} hold a number that is not finite')
     if not any(on_target):
         raise InputError('no point lies on the target; at least one is needed')
     allowed = _allowed_area(image.shape, box)
@@ -149,8 +151,12 @@ def _grab_cut(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
     # its colour models start from random clusters
     cv2.setRNGSeed(_SEED)
     no_rectangle = (0, 0, 1, 1)
-    cv2.grabCut(small, labels, no_rectangle, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS,
-                cv2.GC_INIT_WITH_MASK)
+    try:
+        cv2.grabCut(small, labels, no_rectangle, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS,
+                    cv2.GC_INIT_WITH_MASK)
+    except cv2.error as error:
+        raise InputError(f'GrabCut finds no colours to tell apart ({error.err or error}); give a '
+                         'mask') from error
     foreground = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     return cv2.resize(foreground, (width, height), interpolation=cv2.INTER_NEAREST) == 1
 

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from fuzz_settings import FUZZ
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.rosbag2 import StoragePlugin
@@ -70,6 +71,7 @@ def apply(data: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
 @FUZZ
 @given(edits=changes(), more=changes(), with_metadata=st.booleans(),
        topic=st.sampled_from(['/Image', '/CompressedImage', None]))
+@example(edits=[('insert', 714321, b'\x00')], more=[], with_metadata=False, topic='/Image')
 def test_recordings(storage, edits, more, with_metadata, topic):
     files, name = RECORDINGS[storage]
     damaged = {name: apply(files[name], edits)}
