@@ -135,7 +135,8 @@ def test_depth_that_is_too_far_away_in_time_or_of_another_size_gives_nothing(
     late = image_message(np.full(clip[0][1].shape, 700, '<u2'), '16UC1')
     for index in range(2, 7):
         frame(client, clip, index, late, 400_000_000)
-    client.wait_until(lambda: 'had no depth image on /depth within' in node.log, 'a warning')
+    client.wait_until(lambda: frame(client, clip, 6, late, 400_000_000)
+                      and 'had no depth image on /depth within' in node.log, 'a warning')
     small = image_message(np.full((60, 80), 700, '<u2'), '16UC1')
     client.wait_until(
         lambda: frame(client, clip, 7, small) and 'must be aligned' in node.log, 'a warning')
