@@ -17,6 +17,7 @@ from stm_ros.replay.bag_names import METADATA
 from stm_ros.replay.bag_names import STORAGE_SUFFIXES
 from stm_ros.replay.bag_names import storage_files
 from stm_ros.replay.bag_names import storage_suffix
+from stm_ros.replay.storage import SQLITE_ERRORS
 from stm_ros.replay.storage import McapStorage
 from stm_ros.replay.storage import SqliteStorage
 from stm_ros.replay.storage import Storage
@@ -163,7 +164,7 @@ def _copy_with_journals(path: Path, target: Path) -> list[str]:
             database.execute('PRAGMA journal_mode=DELETE').fetchall()
         finally:
             database.close()
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise InputError(
             f'{path} was not closed by its recorder, and its log cannot be read: {error}; '
             f'`sqlite3 {path.name} .recover | sqlite3 MENDED.db3` may mend it') from error

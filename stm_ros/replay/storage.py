@@ -25,6 +25,8 @@ from mcap.stream_reader import breakup_chunk
 from stm_ros.vision.errors import InputError
 
 _CDR = 'cdr'
+#: a damaged file may spoil the very message of sqlite's error
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class SqliteStorage:
                             topic, kind, encoding in self._database.execute(
                                 'SELECT name, type, serialization_format FROM topics')]
             self._database.execute('SELECT timestamp, data, topic_id FROM messages LIMIT 1')
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             self.close()
             raise InputError(f'{name} cannot be read as an sqlite3 recording: {error}') from error
 
@@ -86,7 +88,7 @@ class SqliteStorage:
                     yield recorded, data
                 else:
                     odd += 1
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             self.notes.append(
                 f'{self._name} is damaged ({error}): {count} messages of {topic} were read; '
                 f'`sqlite3 FILE .recover | sqlite3 MENDED.db3` may bring back more')

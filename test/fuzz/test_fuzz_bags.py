@@ -72,6 +72,8 @@ def apply(data: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
 @given(edits=changes(), more=changes(), with_metadata=st.booleans(),
        topic=st.sampled_from(['/Image', '/CompressedImage', None]))
 @example(edits=[('insert', 714321, b'\x00')], more=[], with_metadata=False, topic='/Image')
+@example(edits=[('overwrite', 838, b'\x00'), ('overwrite', 131034, b'\x80')], more=[],
+         with_metadata=False, topic='/Image')
 def test_recordings(storage, edits, more, with_metadata, topic):
     files, name = RECORDINGS[storage]
     damaged = {name: apply(files[name], edits)}
