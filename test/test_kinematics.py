@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tracker_helpers import iou_of_boxes
 
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.kinematics import GATE
@@ -15,7 +16,6 @@ from stm_ros.tracking.stream import Stream
 from stm_ros.tracking.targets import TargetState
 from stm_ros.tracking.track import Track
 from stm_ros.vision.boxes import Box
-from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.prepare import geometry_for
 from stm_ros.vision.prepare import shift_mask
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from tracker_helpers import iou_of_boxes
 
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
-from stm_ros.vision.boxes import iou_of_boxes
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.prepare import clear_padding
 from stm_ros.vision.prepare import geometry_for

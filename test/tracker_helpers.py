@@ -5,6 +5,8 @@ import numpy as np
 
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
+from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import shared_area
 
 SIZE = (240, 320)
 
@@ -23,3 +25,10 @@ def follow(tracker: Tracker, clip, stream: str = 'camera', first: int = 1):
     """Step through a clip, a result at a time."""
     for time, (image, _) in enumerate(clip[first:], start=first):
         yield tracker.step(image, stream, stamp_ns=time * 40_000_000)
+
+
+def iou_of_boxes(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, in [0, 1]."""
+    shared = shared_area(one, other)
+    union = one.width * one.height + other.width * other.height - shared
+    return shared / union if union else 0.0

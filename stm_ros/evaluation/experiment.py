@@ -43,10 +43,6 @@ class Subject:
         targets = max(self.config.max_targets, len(sequence.object_ids))
         return Tracker(self.network, replace(self.config, max_targets=targets), self.device)
 
-    def bare_tracker(self) -> Tracker:
-        """A tracker without any memory."""
-        return Tracker(self.network, self.config, self.device)
-
     def with_policy(self, policy: str) -> MakeTracker:
         """The same, but with another memory policy."""
         return Subject(

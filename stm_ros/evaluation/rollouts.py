@@ -18,7 +18,6 @@ from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.training.sources import Pair
-from stm_ros.vision.boxes import box_of_mask
 
 #: cases of generated clips, long ones left out: a thousand frames alike say no more than ten
 ROLL_OUT_CASES = tuple(case for case in CASES if case != 'leave_1000')
@@ -105,11 +104,6 @@ def clips(count: int, size: tuple[int, int], seed: int = CLIP_SEED) -> Iterator[
             for number in range(count) for case in ROLL_OUT_CASES)
 
 
-def is_followable(frames: list[Frame]) -> bool:
-    """Whether a video has targets, and frames to follow them through."""
-    return len(frames) > 2 and box_of_mask(frames[0].truth > 0) is not None
-
-
 def observe_all(network: SpaceTimeNetwork, videos: Sequence[list[Pair]], count: int,
                 size: tuple[int, int], quiet: bool = False) -> list[Observation]:
     """Roll a network out over videos, and over `count` generated clips of each case.
@@ -120,7 +114,7 @@ def observe_all(network: SpaceTimeNetwork, videos: Sequence[list[Pair]], count: 
     found: list[Observation] = []
     for number, pairs in enumerate(tqdm(videos, 'videos', disable=quiet)):
         frames = video_frames(pairs)
-        if is_followable(frames):
+        if len(frames) > 2:
             found.extend(roll_out(tracker, frames, f'video {number}'))
     made = list(clips(count, size))
     for clip in tqdm(made, 'generated clips', disable=quiet):

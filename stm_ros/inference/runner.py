@@ -117,7 +117,7 @@ class Runner:
         network = self.network
         return BankLayout(slots, targets, positions, network.key_channels,
                           network.value_channels, network.shares_key, self.dtype,
-                          self.score_dtype, network.fine_channels)
+                          self.score_dtype)
 
     def encode(self, image: np.ndarray, geometry: Geometry,
                regions: Sequence[Region | None] = (None,)) -> View:

@@ -25,12 +25,6 @@ class FineKeys:
     places: Tensor
     masks: dict[int, Tensor]
 
-    @property
-    def bytes(self) -> int:
-        """What the tensors take."""
-        held = (self.key, self.places, *self.masks.values())
-        return sum(x.numel() * x.element_size() for x in held)
-
     def frame(self, targets: Sequence[int], readable: frozenset[int], anywhere: bool,
               each_its_own: bool) -> FineFrame:
         """The frame as `targets` match it, in this order.

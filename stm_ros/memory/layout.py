@@ -10,8 +10,7 @@ import torch
 class BankLayout:
     """The size of a bank: slots, targets and positions a slot, and the channels of the network.
 
-    shares_key: one key for all targets, or one for each. fine_channels: of what is matched at
-    stride 8, four times as many positions; 0 where nothing is.
+    shares_key: one key for all targets, or one for each.
     """
 
     slots: int
@@ -22,7 +21,6 @@ class BankLayout:
     shares_key: bool
     value_dtype: torch.dtype
     key_dtype: torch.dtype
-    fine_channels: int = 0
 
     @property
     def bytes_per_slot(self) -> int:

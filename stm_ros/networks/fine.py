@@ -17,7 +17,7 @@ from torch.nn import functional
 
 #: pixels of the network's input between positions
 FINE_STRIDE = 8
-#: stride 8 to stride 16 in the joined features; chosen in docs/evaluation.md
+#: stride 8 to stride 16 in the joined features: as in the trial that this grew from, not tuned
 FINE_SHARE = 0.5
 #: of cosine similarities: what differs by so much counts e times as much
 TEMPERATURE = 0.03

@@ -60,8 +60,6 @@ class SpaceTimeNetwork(nn.Module, ABC):
     similarity: str
     shares_key: bool
     uses_prior = False
-    #: channels of the keys for matching at stride 8; 0 where it is not done
-    fine_channels = 0
     #: whether assess() answers
     judges_itself = False
     #: channels of the aggregated distribution that are always there (see aggregation.aggregate)

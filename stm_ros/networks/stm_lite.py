@@ -179,11 +179,6 @@ class STMLite(SpaceTimeNetwork):
                                 (128, 64, 32))
         self.quality = _QualityHead(128)
 
-    @property
-    def fine_channels(self) -> int:  # type: ignore[override]
-        """Channels of the trunk at strides 8 and 16, where memory is matched at stride 8."""
-        return sum(self.trunk.channels[1:]) if self.reads_fine else 0
-
     def encode_query(self, image: Tensor) -> Query:
         """Encode frames N×3×H×W, RGB in [0, 1]; keys N×64×H/16×W/16."""
         features = self.trunk(image)

@@ -130,7 +130,7 @@ def _followed(known: Sequence[Track], alike: np.ndarray, cells: Cells, place: Mo
     """The distractors' tracks after a frame: seen where they are nearest, else coasting."""
     motions = [track.motion for track in known if track.motion is not None]
     if not motions or met:
-        return tuple(track for track in known if track.motion is not None)
+        return tuple(known)
     distances = np.stack([cells.distance(motion) for motion in motions])
     nearest = distances.argmin(axis=0)
     is_theirs = distances.min(axis=0) <= (

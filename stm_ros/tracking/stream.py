@@ -55,14 +55,14 @@ class Stream:
 
         Places in images of another size mean nothing; masks for another input do not either.
         """
-        before = self if self.geometry is None else self.seen_with(geometry)
+        before = self.seen_with(geometry)
         elapsed = FRAME_NS
         if self.stamp_ns is not None and stamp_ns > self.stamp_ns:
             elapsed = stamp_ns - self.stamp_ns
         seconds = elapsed / 1e9
         distractors = (track.after(seconds, config.coast_seconds) for track in before.distractors)
         return replace(
-            before, stamp_ns=stamp_ns, geometry=geometry,
+            before, stamp_ns=stamp_ns,
             tracks={target: track.after(seconds, config.coast_seconds)
                     for target, track in before.tracks.items()},
             distractors=tuple(track for track in distractors if track.motion is not None)

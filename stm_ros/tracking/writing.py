@@ -107,7 +107,7 @@ def worth_keeping(targets: Sequence[TargetResult], bank: MemoryBank, config: Tra
 def plan_write(*, seen: Seen, answer: Answer, predicted: Stream, image: np.ndarray,
                geometry: Geometry, order: list[int], stream: str, bank: MemoryBank,
                config: TrackerConfig, beside: bool) -> PendingWrite | None:
-    """What of a frame is to be remembered: only targets whose confidence earns it.
+    """What of a frame is to be remembered: as the newest what is shown, to stay what earns it.
 
     :param order: target ids, in the bank's order. :param beside: whether there are distractors.
     """

@@ -62,10 +62,3 @@ def shared_area(one: Box, other: Box) -> float:
     width = min(one.x_min + one.width, other.x_min + other.width) - max(one.x_min, other.x_min)
     height = min(one.y_min + one.height, other.y_min + other.height) - max(one.y_min, other.y_min)
     return max(0.0, width) * max(0.0, height)
-
-
-def iou_of_boxes(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]."""
-    shared = shared_area(one, other)
-    union = one.width * one.height + other.width * other.height - shared
-    return shared / union if union else 0.0

@@ -15,6 +15,7 @@ from stm_ros.apps.demo.client import Answer
 from stm_ros.apps.demo.client import DemoClient
 from stm_ros.replay.demo_clips import DemoClip
 from stm_ros.replay.writers import ResultFolder
+from stm_ros.report.history import EvenSample
 from stm_ros.tracking import TargetState
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.overlay import contact_sheet
@@ -55,32 +56,6 @@ class Report:
             'republished': self.republished, **known}
 
 
-class EvenSample:
-    """At most twice `limit` things out of a stream of unknown length, evenly spread."""
-
-    def __init__(self, limit: int) -> None:
-        """Start empty."""
-        self._limit = limit
-        self._stride = 1
-        self._seen = 0
-        self._kept: list[tuple[int, Any]] = []
-
-    def offer(self, make: Callable[[], Any]) -> None:
-        """Count one more thing, which is made only if it is kept."""
-        if self._seen % self._stride == 0:
-            self._kept.append((self._seen, make()))
-            if len(self._kept) > 2 * self._limit:
-                self._kept = self._kept[::2]
-                self._stride *= 2
-        self._seen += 1
-
-    def chosen(self) -> list[tuple[int, Any]]:
-        """Return at most `limit` of them with their numbers, first and last kept included."""
-        count = min(self._limit, len(self._kept))
-        places = np.linspace(0, len(self._kept) - 1, count).round().astype(int)
-        return [self._kept[place] for place in places]
-
-
 def run_session(client: DemoClient, clip: DemoClip, folder: Path, about: dict[str, Any],
                 on_frame: Callable[[int], None] = lambda index: None) -> Report:
     """
@@ -95,7 +70,7 @@ def run_session(client: DemoClient, clip: DemoClip, folder: Path, about: dict[st
     ious: list[float] = []
     confidences: list[float] = []
     lost = republished = 0
-    sample = EvenSample(_SHEET_IMAGES)
+    sample: EvenSample[np.ndarray] = EvenSample(_SHEET_IMAGES)
     busy = 0.0
     with ResultFolder(folder, clip.rate, about, more=[_SHEET]) as results:
         for index, frame in enumerate(clip.frames):
