@@ -43,6 +43,7 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
     from stm_ros.training.loop import Trainer
+    from stm_ros.training.matching import fit_match_key
 
     refuse_overlap(arguments.out, [each for each in (arguments.data, arguments.dev)
                                    if each is not None])
@@ -53,10 +54,14 @@ def run(arguments: Namespace) -> int:
     if arguments.start_from:
         state, metadata = read_checkpoint(arguments.start_from)
         fill_network(network, state, arguments.start_from)
-        network.reads_fine = True
         start = int(metadata.get('iterations', 0))
+        matches = network.reads_fine
     else:
         load_imagenet_trunk(network.trunk, imagenet_state())
+        matches = False
+    if not matches:
+        fit_match_key(network, config)
+        network.reads_fine = True
     validate = dev_score(arguments.dev, arguments.dev_every) if arguments.dev else None
     trainer = Trainer(config, arguments.out, network, validate, start)
     finished = trainer.run()

@@ -5,22 +5,25 @@
 Positions of stride 16 are as large as a thin part of a target. Here the features of strides 8 and
 16 together say which memory position a query position looks like, foreground and background apart
 (FEELVOS, Voigtlaender et al., CVPR 2019; CFBI, Yang et al., ECCV 2020): in references anywhere, in
-past frames only nearby. Nothing of it is trained, so that it fits no training data either; the
-decoder learns how far to believe it.
+past frames only nearby. Nothing of it is trained, so that it fits no training data either: keys are
+the principal components of ImageNet features, and the decoder learns how far to believe a match.
 """
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch import nn
 from torch.nn import functional
 
 #: pixels of the network's input between positions
 FINE_STRIDE = 8
 #: stride 8 to stride 16 in the joined features: as in the trial that this grew from, not tuned
 FINE_SHARE = 0.5
-#: of cosine similarities: what differs by so much counts e times as much
-TEMPERATURE = 0.03
+#: principal components that are kept of the joined features, and the temperature of cosine
+#: similarities (what differs by so much counts e times as much): `docs/notes/` has the ablation
+KEY_CHANNELS = 64
+TEMPERATURE = 0.045
 #: how far a target moves between a past frame and the query: standard deviation in positions of
 #: stride 8
 REACH = 6.0
@@ -49,12 +52,31 @@ class FineFrame(NamedTuple):
     readers: Tensor | None = None
 
 
-def fine_key(stride8: Tensor, stride16: Tensor) -> Tensor:
-    """Join features N×C×H/8×W/8 and N×C'×H/16×W/16 to unit vectors N×(C+C')×H/8×W/8."""
+class MatchKey(nn.Module):
+    """Joins features of strides 8 and 16 to keys: their principal components, as unit vectors."""
+
+    def __init__(self, stride8_channels: int, stride16_channels: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(stride8_channels + stride16_channels, KEY_CHANNELS, 1)
+
+    def forward(self, stride8: Tensor, stride16: Tensor) -> Tensor:
+        """Map N×C×H/8×W/8 and N×C'×H/16×W/16 to unit vectors N×64×H/8×W/8."""
+        return functional.normalize(self.project(join_features(stride8, stride16)), dim=1)
+
+    @torch.no_grad()
+    def fit(self, joined: Tensor) -> None:
+        """Set the projection to the principal components of joined features n×(C+C')."""
+        mean = joined.mean(0)
+        components = torch.linalg.svd(joined - mean, full_matrices=False).Vh[:KEY_CHANNELS]
+        self.project.weight.copy_(components[..., None, None])
+        self.project.bias.copy_(-components @ mean)  # type: ignore[union-attr]
+
+
+def join_features(stride8: Tensor, stride16: Tensor) -> Tensor:
+    """Join features N×C×H/8×W/8 and N×C'×H/16×W/16 to N×(C+C')×H/8×W/8."""
     coarse = functional.interpolate(functional.normalize(stride16, dim=1), scale_factor=2.0,
                                     mode='bilinear', align_corners=False)
-    fine = FINE_SHARE * functional.normalize(stride8, dim=1)
-    return functional.normalize(torch.cat([fine, coarse], dim=1), dim=1)
+    return torch.cat([FINE_SHARE * functional.normalize(stride8, dim=1), coarse], dim=1)
 
 
 def grid_places(height: int, width: int, device: torch.device) -> Tensor:

@@ -45,7 +45,7 @@ class Trainer:
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        freeze_fine_trunk(self.network)
+        freeze_fixed_parts(self.network)
         self.average = {name: tensor.detach().clone()
                         for name, tensor in self.network.state_dict().items()}
         self.optimizer = make_optimizer(self.network, config)
@@ -106,7 +106,7 @@ class Trainer:
         self.network.quality.requires_grad_(True)
         for name in self.config.frozen:
             self.network.get_submodule(name).requires_grad_(False)
-        freeze_fine_trunk(self.network)
+        freeze_fixed_parts(self.network)
 
     def _step(self, forward: ClipForward, images: Tensor, masks: Tensor, phase: Phase
               ) -> dict[str, float]:
@@ -217,9 +217,9 @@ class _Means:
         return means
 
 
-def freeze_fine_trunk(network: STMLite) -> None:
-    """Stop gradients below stride 16: early ImageNet features serve as they are."""
-    for module in (network.trunk.stem, *network.trunk.blocks[:5]):
+def freeze_fixed_parts(network: STMLite) -> None:
+    """Stop gradients below stride 16, where ImageNet features serve as they are, and in matching."""
+    for module in (network.trunk.stem, *network.trunk.blocks[:5], network.match_key):
         module.requires_grad_(False)
 
 
