@@ -218,7 +218,7 @@ class _Means:
 
 
 def freeze_fixed_parts(network: STMLite) -> None:
-    """Stop gradients below stride 16, where ImageNet features serve as they are, and in matching."""
+    """Stop gradients of matching and below stride 16: ImageNet features serve as they are."""
     for module in (network.trunk.stem, *network.trunk.blocks[:5], network.match_key):
         module.requires_grad_(False)
 
