@@ -33,7 +33,6 @@ _LEAST_LOG = -16.0
 _NEGLIGIBLE = -40.0
 _LOG_SCALE = 8.0
 _ROWS_AT_A_TIME = 128
-_HALF = (torch.float16, torch.bfloat16)
 _MOST_LOGIT = 4.0
 
 
@@ -94,58 +93,62 @@ def match_memory(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> 
         the same in those that are read nearby, as scaled logarithms; and the logit of the mask that
         all of them together carry over, a quarter of it.
     """
-    places = places if places.dim() == 3 else places[None]
-    if torch.is_grad_enabled():
-        return _match_rows(query, places, frames)
-    places = places.expand(len(query), -1, -1)
+    exact = torch.promote_types(query.dtype, torch.float32)
+    memory = _join(frames, exact)
+    places = (places if places.dim() == 3 else places[None]).to(exact)
+    at = (places / REACH).expand(len(query), -1, -1)
+    left = torch.cat([query.to(exact), at, -at.square().sum(-1, keepdim=True) / 2,
+                      torch.ones_like(at[..., :1])], dim=-1)
     # as many rows at a time as a processor's cache holds
-    rows = range(0, query.shape[1], _ROWS_AT_A_TIME)
-    return torch.cat([_match_rows(query[:, row:row + _ROWS_AT_A_TIME],
-                                  places[:, row:row + _ROWS_AT_A_TIME], frames)
-                      for row in rows], dim=3)
+    rows = left.split(left.shape[1] if torch.is_grad_enabled() else _ROWS_AT_A_TIME, dim=1)
+    sums = torch.cat([memory.sums_of(each) for each in rows], dim=1)
+    kinds = {frame.anywhere for frame in frames}
+    return _maps_of(sums.unflatten(2, (-1, 4)).permute(3, 0, 2, 1), [True in kinds, False in kinds])
 
 
-def _match_rows(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> Tensor:
-    like: dict[bool, Tensor] = {}
-    unlike: dict[bool, Tensor] = {}
-    for frame in frames:
-        scores = query @ frame.key
-        weights = (scores.float() if scores.dtype in _HALF else scores).mul_(1 / TEMPERATURE)
-        weights = weights.sub_(1 / TEMPERATURE)
-        if not frame.anywhere:
-            weights = weights.add_(_nearness(places, frame.places, weights.dtype))
+class _JoinedFrames(NamedTuple):
+    """All frames side by side, so that scores and distances are one product, as are all sums.
+
+    right: B×(C+4)×m. columns: B×m×4N, for each target what is like it and all there is, in the
+    frames that are read anywhere, and the same in the others.
+    """
+
+    right: Tensor
+    columns: Tensor
+
+    def sums_of(self, left: Tensor) -> Tensor:
+        """B×q×4N: the sums of weights for queries B×q×(C+4)."""
         # below it is nothing, and numbers near to none are slow on processors
-        weights = weights.clamp_(min=_NEGLIGIBLE).exp_()
-        # B×N×q, and what is left of all weight
-        inside = (weights @ frame.masks.to(weights.dtype).transpose(1, 2)).transpose(1, 2)
-        outside = (weights.sum(-1)[:, None] - inside).clamp(min=0)
-        if frame.readers is not None:
-            readers = frame.readers[..., None].to(weights.dtype)
-            inside, outside = inside * readers, outside * readers
-        like[frame.anywhere] = like.get(frame.anywhere, 0) + inside
-        unlike[frame.anywhere] = unlike.get(frame.anywhere, 0) + outside
-    maps = []
-    for kind in (True, False):
-        for total in (like.get(kind), unlike.get(kind)):
-            maps.append(torch.zeros_like(next(iter(like.values()))) if total is None
-                        else 1 + _log(total) / _LOG_SCALE)
-    both = [torch.stack(list(total.values())).sum(0) for total in (like, unlike)]
-    carried = _log(both[0]) - _log(both[1])
+        return (left @ self.right).clamp_(min=_NEGLIGIBLE).exp_() @ self.columns
+
+
+def _join(frames: Sequence[FineFrame], dtype: torch.dtype) -> _JoinedFrames:
+    rights, columns = [], []
+    for frame in frames:
+        key, masks = frame.key.to(dtype), frame.masks.to(dtype)
+        where = frame.places.to(dtype).T / REACH
+        if frame.anywhere:
+            where = torch.zeros_like(where)
+        # of a squared distance the product of places is one part, their squares are the others
+        near = torch.cat([where, torch.full_like(where[:1], 0.0 if frame.anywhere else 1.0),
+                          -where.square().sum(0, keepdim=True) / 2 - 1 / TEMPERATURE])
+        rights.append(torch.cat([key / TEMPERATURE, near.expand(len(key), -1, -1)], dim=1))
+        readers = masks.new_ones(masks.shape[:2]) if frame.readers is None else frame.readers
+        every = readers.to(dtype)[..., None].expand_as(masks)
+        pair, none = [masks * every, every], [torch.zeros_like(masks)] * 2
+        column = torch.stack(pair + none if frame.anywhere else none + pair, dim=2)
+        columns.append(column.flatten(1, 2).transpose(1, 2))
+    return _JoinedFrames(torch.cat(rights, dim=2), torch.cat(columns, dim=1))
+
+
+def _maps_of(sums: Tensor, known: Sequence[bool]) -> Tensor:
+    """Maps B×N×5×q of sums 4×B×N×q; 0 where there are no frames that are read anywhere, or near."""
+    like, unlike = sums[0::2], (sums[1::2] - sums[0::2]).clamp(min=0)
+    maps = [1 + _log(total[kind]) / _LOG_SCALE if known[kind] else torch.zeros_like(total[kind])
+            for kind in (0, 1) for total in (like, unlike)]
+    carried = _log(like.sum(0)) - _log(unlike.sum(0))
     maps.append(carried.clamp(-_MOST_LOGIT, _MOST_LOGIT) / _MOST_LOGIT)
     return torch.stack(maps, dim=2)
-
-
-def _nearness(places: Tensor, others: Tensor, dtype: torch.dtype) -> Tensor:
-    """B×q×m: minus half the squared distance of places B×q×2 from m×2, in REACHes.
-
-    One product of few channels, where a table of distances would take as long as the features.
-    """
-    middle = others.to(dtype).mean(0)
-    at, where = (places - middle) / REACH, (others - middle) / REACH
-    left = torch.cat([at, -at.square().sum(-1, keepdim=True) / 2, torch.ones_like(at[..., :1])], -1)
-    right = torch.cat([where, torch.ones_like(where[:, :1]),
-                       -where.square().sum(-1, keepdim=True) / 2], -1)
-    return left @ right.T
 
 
 def reference_logits(maps: Tensor) -> Tensor:
