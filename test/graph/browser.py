@@ -3,7 +3,9 @@
 """Debian's Chromium, headless, and what the tests of the page do with it."""
 import base64
 import json
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -129,6 +131,18 @@ class Browser:
             chain.move_to_element_with_offset(canvas, *place)
         chain.release().perform()
 
+    def freeze(self, seconds: float) -> None:
+        """Stop all processes of the browser for a while, as a busy machine does."""
+        found = _descendants(self.driver.service.process.pid)
+        assert found, 'the driver has no browser'
+        try:
+            for pid in found:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(seconds)
+        finally:
+            for pid in found:
+                os.kill(pid, signal.SIGCONT)
+
     def resize(self, width: int, height: int, is_phone: bool = False) -> None:
         """Take the size of another screen."""
         self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', {
@@ -155,3 +169,9 @@ class Browser:
         """What the page complained of."""
         return [row['message'] for row in self.driver.get_log('browser')
                 if row['level'] == 'SEVERE']
+
+
+def _descendants(pid: int) -> list[int]:
+    words = [word for thread in Path(f'/proc/{pid}/task').iterdir()
+             for word in (thread / 'children').read_text().split()]
+    return [each for child in map(int, words) for each in (child, *_descendants(child))]
