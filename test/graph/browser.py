@@ -19,7 +19,8 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-PATIENCE = 40.0
+# a machine with two busy cores takes its time; who waits in vain is told what for
+PATIENCE = 90.0
 FLAGS = ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
          '--disable-background-networking', '--disable-component-update', '--disable-sync')
 SHOTS = Path(__file__).resolve().parents[2] / 'runs' / 'console'

@@ -78,12 +78,12 @@ class Stage:
         (self.folder / 'go').touch()
 
     def wait_for_page(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while self.request('/')[0] != 200:
             log = (self.folder / 'console.log').read_text()
             assert self.console.poll() is None, log
             assert self.node.process.poll() is None, self.node.log
-            assert time.monotonic() < end, f'no page within 60 s: {log}'
+            assert time.monotonic() < end, f'no page within 120 s: {log}'
             time.sleep(0.2)
 
     def request(self, path: str, method: str = 'GET', **headers: str) -> tuple[int, dict, bytes]:
