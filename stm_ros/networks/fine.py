@@ -25,8 +25,9 @@ FINE_SHARE = 0.5
 KEY_CHANNELS = 64
 TEMPERATURE = 0.045
 #: how far a target moves between a past frame and the query: standard deviation in positions of
-#: stride 8
-REACH = 6.0
+#: stride 8. Its square is a power of two, so that places are exact in numbers of eight bits
+REACH_SQUARED = 32
+REACH = REACH_SQUARED ** 0.5
 #: maps that a target gets from matching, see match_memory
 MATCH_CHANNELS = 5
 _LEAST_LOG = -16.0
@@ -93,15 +94,15 @@ def match_memory(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> 
         the same in those that are read nearby, as scaled logarithms; and the logit of the mask that
         all of them together carry over, a quarter of it.
     """
-    exact = torch.promote_types(query.dtype, torch.float32)
-    memory = _join(frames, exact)
-    places = (places if places.dim() == 3 else places[None]).to(exact)
-    at = (places / REACH).expand(len(query), -1, -1)
-    left = torch.cat([query.to(exact), at, -at.square().sum(-1, keepdim=True) / 2,
-                      torch.ones_like(at[..., :1])], dim=-1)
+    memory = _join(frames)
+    places = places if places.dim() == 3 else places[None]
+    high, low = _halves(_share_of_distance(places), query.dtype)
+    at = places.to(query.dtype).expand(len(query), -1, -1)
+    one = torch.ones_like(at[..., :1])
+    left = torch.cat([query, at, high.expand_as(one), low.expand_as(one), one, one], dim=-1)
     # as many rows at a time as a processor's cache holds
     rows = left.split(left.shape[1] if torch.is_grad_enabled() else _ROWS_AT_A_TIME, dim=1)
-    sums = torch.cat([memory.sums_of(each) for each in rows], dim=1)
+    sums = torch.cat([memory.sums_of(each) for each in rows], dim=1).float()
     kinds = {frame.anywhere for frame in frames}
     return _maps_of(sums.unflatten(2, (-1, 4)).permute(3, 0, 2, 1), [True in kinds, False in kinds])
 
@@ -109,41 +110,55 @@ def match_memory(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> 
 class _JoinedFrames(NamedTuple):
     """All frames side by side, so that scores and distances are one product, as are all sums.
 
-    right: B×(C+4)×m. columns: B×m×4N, for each target what is like it and all there is, in the
-    frames that are read anywhere, and the same in the others.
+    right: B×(C+6)×m. columns: B×4N×m, what is each target and what is not, in the frames that are
+    read anywhere, and the same in the others.
     """
 
     right: Tensor
     columns: Tensor
 
     def sums_of(self, left: Tensor) -> Tensor:
-        """B×q×4N: the sums of weights for queries B×q×(C+4)."""
+        """B×q×4N: the sums of weights for queries B×q×(C+6)."""
         # below it is nothing, and numbers near to none are slow on processors
-        return (left @ self.right).clamp_(min=_NEGLIGIBLE).exp_() @ self.columns
+        weights = (left @ self.right).clamp_(min=_NEGLIGIBLE).exp_()
+        if len(self.columns) == 1:
+            return functional.linear(weights, self.columns[0])
+        return weights @ self.columns.transpose(1, 2)
 
 
-def _join(frames: Sequence[FineFrame], dtype: torch.dtype) -> _JoinedFrames:
+def _join(frames: Sequence[FineFrame]) -> _JoinedFrames:
     rights, columns = [], []
     for frame in frames:
-        key, masks = frame.key.to(dtype), frame.masks.to(dtype)
-        where = frame.places.to(dtype).T / REACH
-        if frame.anywhere:
-            where = torch.zeros_like(where)
-        # of a squared distance the product of places is one part, their squares are the others
-        near = torch.cat([where, torch.full_like(where[:1], 0.0 if frame.anywhere else 1.0),
-                          -where.square().sum(0, keepdim=True) / 2 - 1 / TEMPERATURE])
-        rights.append(torch.cat([key / TEMPERATURE, near.expand(len(key), -1, -1)], dim=1))
+        key, masks = frame.key, frame.masks.to(frame.key.dtype)
+        # of a squared distance one part is a product of places, the others are squares
+        apart = _share_of_distance(frame.places).T
+        near = torch.zeros_like(apart) if frame.anywhere else torch.ones_like(apart)
+        high, low = _halves(apart * near - 1 / TEMPERATURE, key.dtype)
+        where = frame.places.T * near / REACH_SQUARED
+        rows = torch.cat([where.to(key.dtype), near.to(key.dtype), near.to(key.dtype), high, low])
+        rights.append(torch.cat([key / TEMPERATURE, rows.expand(len(key), -1, -1)], dim=1))
         readers = masks.new_ones(masks.shape[:2]) if frame.readers is None else frame.readers
-        every = readers.to(dtype)[..., None].expand_as(masks)
-        pair, none = [masks * every, every], [torch.zeros_like(masks)] * 2
-        column = torch.stack(pair + none if frame.anywhere else none + pair, dim=2)
-        columns.append(column.flatten(1, 2).transpose(1, 2))
-    return _JoinedFrames(torch.cat(rights, dim=2), torch.cat(columns, dim=1))
+        every = readers.to(key.dtype)[..., None]
+        pair, none = [masks * every, (1 - masks) * every], [torch.zeros_like(masks)] * 2
+        both = torch.stack(pair + none if frame.anywhere else none + pair, dim=2)
+        columns.append(both.flatten(1, 2))
+    return _JoinedFrames(torch.cat(rights, dim=2), torch.cat(columns, dim=2))
+
+
+def _share_of_distance(places: Tensor) -> Tensor:
+    """What places ...×2 add to minus half a squared distance in REACHes: ...×1, float32."""
+    return -places.float().square().sum(-1, keepdim=True) / (2 * REACH_SQUARED)
+
+
+def _halves(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Two numbers of a short type whose sum is `x`."""
+    high = x.to(dtype)
+    return high, (x - high).to(dtype)
 
 
 def _maps_of(sums: Tensor, known: Sequence[bool]) -> Tensor:
     """Maps B×N×5×q of sums 4×B×N×q; 0 where there are no frames that are read anywhere, or near."""
-    like, unlike = sums[0::2], (sums[1::2] - sums[0::2]).clamp(min=0)
+    like, unlike = sums[0::2], sums[1::2]
     maps = [1 + _log(total[kind]) / _LOG_SCALE if known[kind] else torch.zeros_like(total[kind])
             for kind in (0, 1) for total in (like, unlike)]
     carried = _log(like.sum(0)) - _log(unlike.sum(0))
