@@ -22,6 +22,9 @@ from stm_ros.training.forward import ClipForward
 from stm_ros.training.losses import clip_loss
 from stm_ros.training.plot import plot_log
 
+#: the files that a training writes into its folder
+WRITTEN = ('checkpoint.pt', 'log.csv', 'log.png')
+_CHECKPOINT, _LOG, _PLOT = WRITTEN
 _LOG_FIELDS = ('iteration', 'seconds', 'loss', 'cross_entropy', 'dice', 'quality', 'iou',
                'dev_j_and_f')
 _LOG_EVERY = 20
@@ -66,9 +69,9 @@ class Trainer:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self._save()
-        log = self.folder / 'log.csv'
+        log = self.folder / _LOG
         if log.exists():
-            plot_log(log, self.folder / 'log.png')
+            plot_log(log, self.folder / _PLOT)
         return not self.stopping
 
     def _run_phase(self, phase: Phase) -> None:
@@ -161,7 +164,7 @@ class Trainer:
                    **{name: round(value, 5) for name, value in means.items()}})
 
     def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / 'log.csv'
+        path = self.folder / _LOG
         is_new = not path.exists()
         with path.open('a', newline='') as file:
             writer = csv.DictWriter(file, _LOG_FIELDS)
@@ -177,12 +180,12 @@ class Trainer:
         content = {'iteration': self.iteration, 'start': self.start,
                    'network': self.network.state_dict(),
                    'average': self.average, 'optimizer': self.optimizer.state_dict()}
-        partial = self.folder / 'checkpoint.pt.partial'
+        partial = self.folder / f'{_CHECKPOINT}.partial'
         torch.save(content, partial)
-        partial.replace(self.folder / 'checkpoint.pt')
+        partial.replace(self.folder / _CHECKPOINT)
 
     def _resume(self) -> None:
-        path = self.folder / 'checkpoint.pt'
+        path = self.folder / _CHECKPOINT
         if not path.exists():
             return
         content = torch.load(path, map_location=self.device, weights_only=True)
