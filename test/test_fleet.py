@@ -179,14 +179,6 @@ def test_a_cluster_that_others_run_is_joined_and_survives_a_worker(library, clus
     assert [answers[index].value.frames for index in range(4)] == [FRAMES, 0, FRAMES, FRAMES]
 
 
-@needs_ray
-def test_without_a_cluster_there_the_message_names_the_token(monkeypatch):
-    monkeypatch.setenv('RAY_AUTH_MODE', 'token')
-    monkeypatch.setenv('RAY_AUTH_TOKEN', 'b' * 32)
-    with pytest.raises(PoolError, match='127.0.0.1:1: .*RAY_AUTH_TOKEN'):
-        make_pool(options(engine='ray', ray_address='127.0.0.1:1'), partial(Arithmetic, 1), 1)
-
-
 def test_a_library_may_be_given_as_a_file_address(library):
     assert local_path(f'file://{library}') == local_path(str(library)) == library
     assert local_path('file:///a%20b') == Path('/a b')
