@@ -91,7 +91,7 @@ class Browser:
 
     def open_anew(self, url: str) -> None:
         """Open the page again and wait for its first picture."""
-        self.driver.get(url)
+        self.until(lambda: _opened(self.driver, url), 'the page')
         self.until(lambda: self.all('.card .camera') and not self.all('.camera-waiting')
                    and self.view().std() > 20, 'a picture')
 
@@ -170,6 +170,11 @@ class Browser:
         """What the page complained of."""
         return [row['message'] for row in self.driver.get_log('browser')
                 if row['level'] == 'SEVERE']
+
+
+def _opened(driver: webdriver.Chrome, url: str) -> bool:
+    driver.get(url)
+    return True
 
 
 def _descendants(pid: int) -> list[int]:
