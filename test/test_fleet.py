@@ -5,11 +5,16 @@ import csv
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from argparse import Namespace
 from functools import partial
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -27,6 +32,7 @@ from stm_ros.cli.main import main
 from stm_ros.fleet import results
 from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.library import Recording
+from stm_ros.fleet.library import local_path
 from stm_ros.fleet.library import read_library
 from stm_ros.fleet.pool import PoolError
 from stm_ros.fleet.pool import ProcessPool
@@ -128,6 +134,56 @@ def test_a_worker_that_is_killed_on_the_way_loses_nothing(engine, library, alone
         predictions = [(place / 'recordings' / name / 'predictions.json').read_bytes()
                        for place in (out, alone)]
         assert predictions[0] == predictions[1]
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster of two workers that `ray start` runs on this machine, and its address."""
+    ray = Path(sys.executable).with_name('ray')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    for name, value in (('RAY_AUTH_MODE', 'token'), ('RAY_AUTH_TOKEN', 'a' * 32),
+                        ('RAY_USAGE_STATS_ENABLED', '0'),
+                        ('PYTHONPATH', str(Path(__file__).parent))):
+        monkeypatch.setenv(name, value)
+    folder = TemporaryDirectory(prefix='stm_ray_')  # Ray's sockets need a short path
+    head = subprocess.Popen([ray, 'start', '--head', '--block', f'--port={port}', '--num-cpus=2',
+                             '--include-dashboard=false', f'--temp-dir={folder.name}'],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield f'127.0.0.1:{port}'
+    head.terminate()
+    head.wait(60)
+    folder.cleanup()
+
+
+@needs_ray
+def test_a_cluster_that_others_run_is_joined_and_survives_a_worker(library, cluster, tmp_path,
+                                                                   monkeypatch):
+    out = tmp_path / 'out'
+    recordings = read_library(library, {})
+    make = dying(FleetSettings(str(out)), 'bag2', tmp_path, 1)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            pool, words = make_pool(options(engine='ray', ray_address=cluster), make, 4)
+            break
+        except PoolError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+    assert words == f'2 workers of Ray on {cluster}'
+    with pool:
+        answers = {answer.index: answer for answer in pool.run(recordings)}
+    assert [answers[index].losses for index in range(4)] == [0, 0, 1, 0]
+    assert [answers[index].value.frames for index in range(4)] == [FRAMES, 0, FRAMES, FRAMES]
+
+
+def test_a_library_may_be_given_as_a_file_address(library):
+    assert local_path(f'file://{library}') == local_path(str(library)) == library
+    assert local_path('file:///a%20b') == Path('/a b')
+    with pytest.raises(InputError, match='s3://bucket/all: a manifest or folder of this machine'):
+        local_path('s3://bucket/all')
 
 
 def test_the_command_goes_on_where_it_stopped_and_says_what_differs(tmp_path, capsys):

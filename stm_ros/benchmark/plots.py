@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sweep as a picture: what each stage takes, point by point."""
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from stm_ros.benchmark.measuring import FRAME
 from stm_ros.benchmark.measuring import Measurement
 from stm_ros.benchmark.report import point_of
+from stm_ros.vision.output_folder import write_atomically
 
 _DOTS_PER_INCH = 110
 
@@ -38,4 +40,6 @@ def write_sweep_plot(path: Path, name: str, measurements: Sequence[Measurement],
                    fontsize='small')
     axes.legend(fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DOTS_PER_INCH)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=_DOTS_PER_INCH)
+    write_atomically(path, picture.getvalue())

@@ -4,6 +4,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from stm_ros.benchmark.measuring import FRAME
 from stm_ros.benchmark.measuring import PERCENTILES
 from stm_ros.benchmark.measuring import Comparison
 from stm_ros.benchmark.measuring import Measurement
+from stm_ros.vision.output_folder import write_atomically
 
 _MEGABYTE = 1e6
 
@@ -167,12 +169,11 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + '\n')
+    write_atomically(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = StringIO(newline='')
+    csv.writer(text).writerows([header, *rows])
+    write_atomically(path, text.getvalue().encode())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.output_folder import own_living_file
+from stm_ros.vision.output_folder import own_living_files
 
 if TYPE_CHECKING:
     from stm_ros.benchmark.settings import Settings
@@ -82,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     settings = _settings(arguments)
     if arguments.out is not None:
-        for name in _results(arguments):
-            own_living_file(arguments.out / name)
+        own_living_files(arguments.out, _results(arguments))
     if arguments.overfit:
         with TemporaryDirectory() as scratch:
             weights = _overfitted(settings, arguments.overfit, Path(scratch))

@@ -24,7 +24,7 @@ ENGINES = ('auto', 'ray', 'processes')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_argument_group('what to replay')
-    what.add_argument('library', type=Path, metavar='MANIFEST|FOLDER', help='YAML with a list '
+    what.add_argument('library', metavar='MANIFEST|FOLDER', help='YAML with a list '
                       '"recordings", or a folder that is searched for bags and videos')
     what.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for results, '
                       'tables and the report; what is done there is not done again')
@@ -78,11 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.expect is not None and not arguments.expect.is_dir():
         raise InputError(f'--expect {arguments.expect} is no folder; the --out of an earlier run '
                          'is accepted')
+    from stm_ros.fleet.library import local_path
     from stm_ros.fleet.library import read_library
     from stm_ros.fleet.report import write_report
     from stm_ros.fleet.results import write_outcomes
     from stm_ros.fleet.results import write_tables
-    recordings = read_library(arguments.library, _defaults(arguments))
+    recordings = read_library(local_path(arguments.library), _defaults(arguments))
     settings = _settings(arguments)
     # what cannot be used is said before any worker starts
     settings.digest()

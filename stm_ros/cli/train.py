@@ -8,10 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from stm_ros.vision.output_folder import own_living_files
 from stm_ros.vision.output_folder import refuse_overlap
 
 if TYPE_CHECKING:
     from stm_ros.networks.stm_lite import STMLite
+
+EXPORTED = 'stm_lite.safetensors'
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,25 +45,32 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.configuration import shortened
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
+    from stm_ros.training.loop import WRITTEN
     from stm_ros.training.loop import Trainer
+    from stm_ros.training.matching import fit_match_key
 
     refuse_overlap(arguments.out, [each for each in (arguments.data, arguments.dev)
                                    if each is not None])
     config = load_config(arguments.config, arguments.data)
+    own_living_files(arguments.out, [*WRITTEN, EXPORTED])
     if arguments.iterations:
         config = shortened(config, arguments.iterations)
     network, start = STMLite(), 0
     if arguments.start_from:
         state, metadata = read_checkpoint(arguments.start_from)
         fill_network(network, state, arguments.start_from)
-        network.reads_fine = True
         start = int(metadata.get('iterations', 0))
+        matches = network.reads_fine
     else:
         load_imagenet_trunk(network.trunk, imagenet_state())
+        matches = False
+    if not matches:
+        fit_match_key(network, config)
+        network.reads_fine = True
     validate = dev_score(arguments.dev, arguments.dev_every) if arguments.dev else None
     trainer = Trainer(config, arguments.out, network, validate, start)
     finished = trainer.run()
-    weights = arguments.out / 'stm_lite.safetensors'
+    weights = arguments.out / EXPORTED
     export_weights(trainer.averaged_network(), weights, {
         'licence': config.licence, 'iterations': str(trainer.iteration),
         'data': ', '.join(data_set.name for data_set in config.data_sets)})

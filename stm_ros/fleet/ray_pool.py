@@ -49,7 +49,11 @@ class RayPool(Pool):
             ray.init(address=address or 'local', log_to_driver=False,
                      logging_level=logging.ERROR, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise PoolError(f'no Ray cluster at {address or "this machine"}: {error}') from error
+            hint = '' if address is None else (
+                '. A cluster answers who has its token: set RAY_AUTH_MODE=token and the same '
+                'RAY_AUTH_TOKEN for `ray start` and here (docs/fleet.md)')
+            raise PoolError(f'no Ray cluster at {address or "this machine"}: {error}{hint}'
+                            ) from error
         self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         # unpacked where its failure can be told: a machine of a cluster may lack the program
         self._birth = pickle.dumps(make_worker), os.getcwd()

@@ -148,14 +148,15 @@ def refuse_overlap(output: Path, inputs: Iterable[Path]) -> None:
                                  'overwritten: name another output folder')
 
 
-def own_living_file(path: Path) -> None:
-    """List a file in its folder's manifest that goes on changing, such as a log.
+def own_living_files(folder: Path, names: Iterable[str]) -> None:
+    """List files in their folder's manifest that go on changing, such as logs.
 
-    :raises InputError: where there is one that stm did not write.
+    :raises InputError: where there is one that stm did not write; then none is listed.
     """
-    OutputFolder(path.parent, [path.name], shared=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_manifest(path.parent, {**_read_manifest(path.parent), path.name: [_LIVING]})
+    names = list(names)
+    OutputFolder(folder, names, shared=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_manifest(folder, {**_read_manifest(folder), **{name: [_LIVING] for name in names}})
 
 
 @contextmanager
