@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the named parts (lint, unit, graph, soak, fuzz) in .venv and fails if one of them failed.
+# Runs the named parts (lint, docs, unit, graph, soak, fuzz) in .venv and fails if one of them failed.
 set -u
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
@@ -21,6 +21,7 @@ for name in "$@"; do
         lint)
             part ruff "$bin/ruff" check .
             part mypy "$bin/mypy" ;;
+        docs) part docs scripts/docs.sh ;;
         unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' ;;
         graph) part graph "$bin/python" -m pytest test/graph -m 'not soak' ;;
         fuzz)
@@ -30,7 +31,7 @@ for name in "$@"; do
              [ ${#failed[@]} -eq 0 ]) || failed+=(fuzz) ;;
         soak) part soak "$bin/python" -m pytest test -m soak -s ;;
         *)
-            echo "unknown part '$name'; the parts are lint, unit, graph, soak, fuzz" >&2
+            echo "unknown part '$name'; the parts are lint, docs, unit, graph, soak, fuzz" >&2
             exit 2 ;;
     esac
 done

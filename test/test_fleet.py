@@ -36,6 +36,7 @@ from stm_ros.cli.main import main
 from stm_ros.fleet import results
 from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.library import Recording
+from stm_ros.fleet.library import local_path
 from stm_ros.fleet.library import read_library
 from stm_ros.fleet.pool import PoolError
 from stm_ros.fleet.pool import ProcessPool
@@ -208,17 +209,54 @@ def test_a_cluster_of_others_is_joined_whether_or_not_it_asks_for_a_token(
     assert joined.stdout.split()[-3:] == ['1009', '2', '1025'], joined.stderr
 
 
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster of two workers that `ray start` runs on this machine, and its address."""
+    ray = Path(sys.executable).with_name('ray')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    for name, value in (('RAY_AUTH_MODE', 'token'), ('RAY_AUTH_TOKEN', 'a' * 32),
+                        ('RAY_USAGE_STATS_ENABLED', '0'),
+                        ('PYTHONPATH', str(Path(__file__).parent))):
+        monkeypatch.setenv(name, value)
+    folder = TemporaryDirectory(prefix='stm_ray_')  # Ray's sockets need a short path
+    head = subprocess.Popen([ray, 'start', '--head', '--block', f'--port={port}', '--num-cpus=2',
+                             '--include-dashboard=false', f'--temp-dir={folder.name}'],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield f'127.0.0.1:{port}'
+    head.terminate()
+    head.wait(60)
+    folder.cleanup()
+
+
 @needs_ray
-def test_the_command_replays_on_a_cluster_of_others(library, tmp_path, home_with_token):
-    words = [sys.executable, '-m', 'stm_ros.cli.main', 'fleet', str(library), '--out',
-             str(tmp_path / 'out'), '--workers', '2', '--max-frames', '2', '--storage', 'none']
-    with ray_head(None) as address:
-        done = subprocess.run([*words, '--ray-address', address], text=True, capture_output=True,
-                              timeout=180)
-    assert '4 recordings: 3 done, 1 failed' in done.stdout, done.stderr
-    refused = subprocess.run([*words, '--ray-address', address], text=True, capture_output=True,
-                             timeout=180)
-    assert refused.returncode == 2 and 'RAY_AUTH_TOKEN' in refused.stderr
+def test_a_cluster_that_others_run_is_joined_and_survives_a_worker(library, cluster, tmp_path,
+                                                                   monkeypatch):
+    out = tmp_path / 'out'
+    recordings = read_library(library, {})
+    make = dying(FleetSettings(str(out)), 'bag2', tmp_path, 1)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            pool, words = make_pool(options(engine='ray', ray_address=cluster), make, 4)
+            break
+        except PoolError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+    assert words == f'2 workers of Ray on {cluster}'
+    with pool:
+        answers = {answer.index: answer for answer in pool.run(recordings)}
+    assert [answers[index].losses for index in range(4)] == [0, 0, 1, 0]
+    assert [answers[index].value.frames for index in range(4)] == [FRAMES, 0, FRAMES, FRAMES]
+
+
+def test_a_library_may_be_given_as_a_file_address(library):
+    assert local_path(f'file://{library}') == local_path(str(library)) == library
+    assert local_path('file:///a%20b') == Path('/a b')
+    with pytest.raises(InputError, match='s3://bucket/all: a manifest or folder of this machine'):
+        local_path('s3://bucket/all')
 
 
 def test_the_command_goes_on_where_it_stopped_and_says_what_differs(tmp_path, capsys):
@@ -233,12 +271,14 @@ def test_the_command_goes_on_where_it_stopped_and_says_what_differs(tmp_path, ca
     assert 'bag1' in page and 'class="failed"' in page and page.count('<polyline') == 2
     assert 'http' not in page.replace('http-equiv', ''), 'the page needs nothing else'
 
-    stamps = {path: path.stat().st_mtime_ns for path in (out / 'recordings').rglob('*.png')}
     shutil.rmtree(library / 'bag1')
-    assert main([*command, '--out', str(out), '--expect', str(out)]) == 0
+    assert main([*command, '--out', str(out), '--expect', str(out)]) == 2, 'it would be replaced'
+    again = shutil.copytree(out, tmp_path / 'again')
+    stamps = {path: path.stat().st_mtime_ns for path in (again / 'recordings').rglob('*.png')}
+    assert main([*command, '--out', str(again), '--expect', str(out)]) == 0
     assert '2 as expected' in capsys.readouterr().out
     assert stamps == {path: path.stat().st_mtime_ns
-                      for path in (out / 'recordings').rglob('*.png')}, 'it was done again'
+                      for path in (again / 'recordings').rglob('*.png')}, 'it was done again'
 
     # other settings: what differs, as pictures, and exit code 1
     other = tmp_path / 'other'

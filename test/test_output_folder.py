@@ -19,7 +19,7 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import MANIFEST
 from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.output_folder import new_file
-from stm_ros.vision.output_folder import own_living_file
+from stm_ros.vision.output_folder import own_living_files
 from stm_ros.vision.output_folder import write_result
 
 
@@ -202,14 +202,15 @@ def test_what_is_something_else_is_named(tmp_path, monkeypatch, capsys, words, t
 
 
 def test_a_file_that_goes_on_changing_is_listed_and_stays(tmp_path):
-    own_living_file(tmp_path / 'out' / 'node.log')
+    own_living_files(tmp_path / 'out', ['node.log'])
     (tmp_path / 'out' / 'node.log').write_text('one')
     write(tmp_path / 'out', {'report': 'a'})
     assert content(tmp_path / 'out') == {'node.log': 'one', 'report': 'a'}
-    own_living_file(tmp_path / 'out' / 'node.log')
+    own_living_files(tmp_path / 'out', ['node.log'])
     (tmp_path / 'mine.log').write_text('mine')
     with pytest.raises(InputError, match='mine.log was not written by stm'):
-        own_living_file(tmp_path / 'mine.log')
+        own_living_files(tmp_path, ['new.log', 'mine.log'])
+    assert content(tmp_path) == {'mine.log': 'mine', 'out/node.log': 'one', 'out/report': 'a'}
 
 
 def test_a_fault_of_the_program_is_no_user_error(monkeypatch, capsys):

@@ -15,8 +15,7 @@ from stm_ros.vision.output_folder import refuse_overlap
 if TYPE_CHECKING:
     from stm_ros.networks.stm_lite import STMLite
 
-WEIGHTS = 'stm_lite.safetensors'
-_RESULTS = ('checkpoint.pt', 'log.csv', 'log.png', WEIGHTS)
+EXPORTED = 'stm_lite.safetensors'
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,6 +47,7 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
     from stm_ros.training.loop import Trainer
+    from stm_ros.training.matching import fit_match_key
 
     refuse_overlap(arguments.out, [each for each in (arguments.data, arguments.dev)
                                    if each is not None])
@@ -59,14 +59,18 @@ def run(arguments: Namespace) -> int:
     if arguments.start_from:
         state, metadata = read_checkpoint(arguments.start_from)
         fill_network(network, state, arguments.start_from)
-        network.reads_fine = True
         start = int(metadata.get('iterations', 0))
+        matches = network.reads_fine
     else:
         load_imagenet_trunk(network.trunk, imagenet_state())
+        matches = False
+    if not matches:
+        fit_match_key(network, config)
+        network.reads_fine = True
     validate = dev_score(arguments.dev, arguments.dev_every) if arguments.dev else None
     trainer = Trainer(config, arguments.out, network, validate, start)
     finished = trainer.run()
-    weights = arguments.out / WEIGHTS
+    weights = arguments.out / EXPORTED
     export_weights(trainer.averaged_network(), weights, {
         'licence': config.licence, 'iterations': str(trainer.iteration),
         'data': ', '.join(data_set.name for data_set in config.data_sets)})
@@ -82,11 +86,13 @@ def own_results(folder: Path, start_from: Path | None) -> None:
 
     :raises InputError: where something else would be replaced, or `start_from`.
     """
+    from stm_ros.training.loop import WRITTEN
+    results = [*WRITTEN, EXPORTED]
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     begun = not has_manifest(folder) and 'checkpoint.pt' in held and held <= {
-        *_RESULTS, 'checkpoint.pt.partial'}
-    own_living_files(folder, _RESULTS, [] if start_from is None else [start_from],
-                     adopted=held & set(_RESULTS) if begun else ())
+        *results, 'checkpoint.pt.partial'}
+    own_living_files(folder, results, [] if start_from is None else [start_from],
+                     adopted=held & set(results) if begun else ())
 
 
 def dev_score(root: Path, every: int) -> 'Callable[[STMLite], float]':

@@ -36,7 +36,7 @@ from stm_ros.node.graph_watch import unknown_overrides
 from stm_ros.node.intake import ImageIntake
 from stm_ros.node.intake import IntakeSettings
 from stm_ros.node.keeping import MemoryKeeper
-from stm_ros.node.keeping import autosave_path
+from stm_ros.node.making import make_tracker
 from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
 from stm_ros.node.parameters import parameter_values
@@ -52,7 +52,6 @@ from stm_ros.node.status import TrackerStatus
 from stm_ros.node.status import status_of
 from stm_ros.node.streams import CameraStream
 from stm_ros.node.streams import ReceivedFrame
-from stm_ros.node.threads import choose_threads
 from stm_ros.node.transitions import SteadyLifecycleNode
 from stm_ros.node.watch import StreamWatch
 from stm_ros.node.watch import remedy_for_losses
@@ -185,26 +184,11 @@ class StmTracker(SteadyLifecycleNode):
 
     def _make_tracker(self) -> str:
         """Load the network and what is known from the start; says what there is."""
-        settings, config = self._wanted
-        device = settings.device
-        if device == 'auto':
-            device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        tracker = Tracker.from_pretrained(settings.model, settings.weights or None, device, config)
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        threads = settings.threads or choose_threads(tracker)
-        folder = Path(settings.snapshot_dir).expanduser()
-        keeper = MemoryKeeper(tracker, settings.streams, folder, settings.references,
-                              settings.autosave,
-                              autosave_path(folder, self.get_fully_qualified_name()))
-        known = keeper.load()
-        self._tracker, self._recovery, self._keeper = tracker, Recovery(tracker), keeper
-        self._taken = config
-        self._status = status_of(tracker, self._recovery)
-        return (f'{tracker.network.name} on {tracker.device} in {tracker.precision}, '
-                f'{threads} threads{"" if settings.threads else " (measured)"}, '
-                f'{tracker.bank.layout.slots} memory frames '
-                f'({tracker.bank.layout.bytes / 1e6:.0f} MB){"; " if known else ""}{known}')
+        made = make_tracker(*self._wanted, self.get_fully_qualified_name())
+        self._tracker, self._recovery, self._keeper = made.tracker, made.recovery, made.keeper
+        self._taken = self._wanted[1]
+        self._status = status_of(made.tracker, made.recovery)
+        return made.description
 
     def _activate(self, state: LifecycleState) -> None:
         self._worker.resume()

@@ -150,21 +150,14 @@ def refuse_overlap(output: Path, inputs: Iterable[Path]) -> None:
                                  'overwritten: name another output folder')
 
 
-def own_living_file(path: Path) -> None:
-    """List a file in its folder's manifest that goes on changing, such as a log.
-
-    :raises InputError: where there is one that stm did not write.
-    """
-    own_living_files(path.parent, [path.name])
-
-
 def own_living_files(folder: Path, names: Iterable[str], inputs: Iterable[str | Path] = (),
                      adopted: Iterable[str] = ()) -> None:
-    """List several such files, relative to their folder, at once.
+    """List files in their folder's manifest that go on changing, such as logs.
 
     :param inputs: files that are read, which must stay as they are.
     :param adopted: those of `names` that stm wrote although nothing lists them.
-    :raises InputError: where there is one that stm did not write, or that is an input.
+    :raises InputError: where there is one that stm did not write, or that is an input; then none
+        is listed.
     """
     named, known, given = list(names), set(adopted), list(inputs)
     OutputFolder(folder, [name for name in named if name not in known], given, shared=True)

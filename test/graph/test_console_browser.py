@@ -28,6 +28,8 @@ from browser import Browser  # noqa: E402
 from browser import programs  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
+# longer than a web socket waits for a sign of life, and than an abandoned page was kept
+STALL = 11.0
 REFERENCE, TRACKED = '.film-reference', '[data-mark="target-1"] .state-TRACKING'
 
 
@@ -76,11 +78,12 @@ class Stage:
         (self.folder / 'go').touch()
 
     def wait_for_page(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while self.request('/')[0] != 200:
             log = (self.folder / 'console.log').read_text()
             assert self.console.poll() is None, log
-            assert time.monotonic() < end, f'no page within 60 s: {log}'
+            assert self.node.process.poll() is None, self.node.log
+            assert time.monotonic() < end, f'no page within 120 s: {log}'
             time.sleep(0.2)
 
     def request(self, path: str, method: str = 'GET', **headers: str) -> tuple[int, dict, bytes]:
@@ -226,6 +229,22 @@ def test_an_operator_s_day(stage, page):
     page.until(lambda: not page.one('.fault').is_displayed(), 'the sign to go')
     page.until(lambda: page.all(TRACKED) and page.tinted() > 150, 'TRACKING again')
     assert page.errors() == []
+
+
+def test_a_dialog_outlives_a_browser_that_stalls(stage, page):
+    """What was open when the browser fell silent still does what its button says."""
+    page.open_anew(stage.url)
+    page.until(lambda: page.all('.target'), 'a target')
+    count = len(page.all('.target'))
+    page.until(lambda: page.all(REFERENCE), 'the memory')
+    page.click('save')
+    page.until(lambda: page.one('.q-dialog input').is_displayed(), 'the dialog')
+    page.one('.q-dialog input').send_keys('stalled')
+    page.freeze(STALL)
+    page.click('confirm-save')
+    page.until((stage.folder / 'snapshots/stalled.safetensors').exists, 'the snapshot')
+    assert len(page.all('.target')) == count
+    assert 'Traceback' not in (stage.folder / 'console.log').read_text()
 
 
 def test_by_keyboard_alone(stage, page):
