@@ -32,12 +32,10 @@ from stm_ros.networks.prompting import split_head
 from stm_ros.networks.prompting import trunk_digest
 from stm_ros.networks.trunks import EfficientNetLite0
 from stm_ros.replay.reference import show_reference
-from stm_ros.synthetic.photographs import photograph
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.grabcut import GrabCut
 from stm_ros.vision.prompts import Prompt
-from stm_ros.vision.prompts import along
 
 SHAPE = (120, 160)
 
