@@ -28,6 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         'for each further one (all)')
     parser.add_argument('--davis-every', type=int, default=0, metavar='N',
                         help='every Nth frame of the dev split instead of first frames')
+    parser.add_argument('--most', type=int, default=0, metavar='N',
+                        help='so many targets of each data set, evenly picked (all)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (%(default)s)')
     parser.add_argument('--out', type=Path, default=Path('runs/prompts'),
                         help='folder for prompts.json and prompts.md (%(default)s)')
@@ -41,6 +43,7 @@ def run(arguments: Namespace) -> int:
     from stm_ros.evaluation.prompts import score_target
     from stm_ros.evaluation.prompts import still_targets
     from stm_ros.evaluation.prompts import table
+    from stm_ros.evaluation.prompts import thinned
     from stm_ros.inference.prompting import segmenter_for
     from stm_ros.vision.errors import InputError
     ways = arguments.way or list(WAYS)
@@ -50,10 +53,10 @@ def run(arguments: Namespace) -> int:
     segmenters = [segmenter_for('stm_lite', arguments.weights, arguments.device, name)
                   for name in arguments.segmenter or ('auto', 'grabcut')]
     static = arguments.data / 'static'
-    targets = chain(
+    targets = chain.from_iterable(thinned(each, arguments.most) for each in (
         davis_targets(arguments.data / 'video' / 'davis2016_dev', arguments.davis_every),
         still_targets('COCO', static / 'coco_subset'),
-        still_targets('tabletop', static / 'tabletop_icra25'))
+        still_targets('tabletop', static / 'tabletop_icra25')))
     scores = []
     for count, target in enumerate(targets, start=1):
         for segmenter in segmenters:

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """How well boxes and clicks become masks: IoU with the truth, segmenter by segmenter."""
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -78,6 +79,14 @@ def still_targets(name: str, folder: Path) -> Iterator[ShownTarget]:
                 continue
             if truth.sum() >= _LEAST_PIXELS and min(box.width, box.height) >= _LEAST_SIDE:
                 yield ShownTarget(name, f'{pair.image.stem}/{target}', image, truth)
+
+
+def thinned(targets: Iterable[ShownTarget], most: int) -> list[ShownTarget]:
+    """At most so many of the targets, evenly picked; 0 for all."""
+    found = list(targets)
+    if most == 0 or len(found) <= most:
+        return found
+    return [found[index * len(found) // most] for index in range(most)]
 
 
 def score_target(target: ShownTarget, segmenter: Segmenter, ways: Sequence[str] = WAYS
