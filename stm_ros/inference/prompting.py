@@ -68,30 +68,30 @@ class PromptSegmenter:
         box = _checked(image.shape, prompt)
         points = clipped_points(prompt.points, image.shape)
         if box is None:
-            found, sure = self._by_points(image, points, prompt)
+            found, sure = self._by_points(image, whole_crop(image.shape), points, prompt)
         else:
-            found, sure = self._by_box(image, box, points, prompt.on_target)
+            found, sure = self._by_box(image, box, points, prompt)
         mask = _parts(found > 0, points, prompt)
         _check_found(mask, sure, box, image.shape)
         return PromptedMask(mask, sure, self.name)
 
-    def _by_box(self, image: np.ndarray, box: Box, points: list[tuple[int, int]],
-                on_target: tuple[bool, ...]) -> tuple[np.ndarray, float]:
+    def _by_box(self, image: np.ndarray, box: Box, points: list[tuple[int, int]], prompt: Prompt
+                ) -> tuple[np.ndarray, float]:
         """Look into the box; where points say what of it is meant, take the surer answer."""
+        on_target = prompt.on_target
         crop = crop_around(_extended(box, points, on_target))
         answers = [self._look(image, crop, points, on_target, box=box)]
         if len(set(on_target)) == 2:
             # the box may hold more than the target: here it only says where to look
-            answers.append(self._look(image, crop, points, on_target))
+            answers.append(self._by_points(image, crop, points, prompt))
         return max(answers, key=lambda answer: answer[1])
 
-    def _by_points(self, image: np.ndarray, points: list[tuple[int, int]], prompt: Prompt
-                   ) -> tuple[np.ndarray, float]:
-        """Look at the whole image, then closer at what was found there."""
+    def _by_points(self, image: np.ndarray, crop: Crop, points: list[tuple[int, int]],
+                   prompt: Prompt) -> tuple[np.ndarray, float]:
+        """Look at all of `crop`, then closer at what was found there."""
         on_target = prompt.on_target
-        crop = whole_crop(image.shape)
         found, sure = self._look(image, crop, points, on_target)
-        around = box_of_mask(_parts(found > 0, points, prompt))
+        around = box_of_mask(_parts(found > 0, points, Prompt(None, prompt.points, on_target)))
         if around is None:
             around = Box(*points[on_target.index(True)], 1, 1)
         # what was found may be a part of it: not too close
