@@ -8,7 +8,7 @@ help:
 	@echo 'make demo    set up, then follow a target through a real video over ROS 2, into runs/demo/'
 	@echo '             VIDEO=clip.mp4 BOX=x,y,width,height: your own video and target'
 	@echo 'make console set up, then serve the page of a running stm_tracker on 127.0.0.1:8470'
-	@echo 'make test    set up, then lint, types, unit tests and tests over a real ROS graph'
+	@echo 'make test    set up, then lint, types, documentation, unit tests, tests over a real ROS graph'
 	@echo 'make setup   only set up .venv. Variables: PYTHON=python3.11, ROS_DISTRO_WHEELS=kilted,'
 	@echo '             STM_TORCH=cuda, TORCH_INDEX=URL'
 	@echo 'make lint    lint and types only'
@@ -34,7 +34,7 @@ demo: setup
 	.venv/bin/stm demo $(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)')
 
 test: setup-console
-	scripts/test.sh lint unit graph
+	scripts/test.sh lint docs unit graph
 
 lint: setup
 	scripts/test.sh lint
@@ -60,7 +60,7 @@ reference: setup
 figures: setup
 	.venv/bin/python scripts/figures.py $(if $(ONLY),--only '$(ONLY)') $(if $(RENDER),--render) $(if $(DAVIS),--davis '$(DAVIS)')
 
-pictures: setup
+pictures: setup-console
 	.venv/bin/python scripts/pictures.py
 
 clean:

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the named parts (lint, unit, graph, soak, fuzz) in .venv and fails if one of them failed.
+# Runs the named parts (lint, docs, unit, graph, soak, fuzz) in .venv and fails if one of them failed.
 set -u
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
@@ -15,12 +15,15 @@ part() {
 # A graph of its own, so that nothing else on this network or machine is heard.
 export ROS_DOMAIN_ID=${STM_TEST_DOMAIN:-$((RANDOM % 101 + 1))}
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+# Node, browser and test share the cores: threads that wait must sleep, not spin.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 for name in "$@"; do
     case $name in
         lint)
             part ruff "$bin/ruff" check .
             part mypy "$bin/mypy" ;;
+        docs) part docs scripts/docs.sh ;;
         unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' ;;
         graph) part graph "$bin/python" -m pytest test/graph -m 'not soak' ;;
         fuzz)
@@ -30,7 +33,7 @@ for name in "$@"; do
              [ ${#failed[@]} -eq 0 ]) || failed+=(fuzz) ;;
         soak) part soak "$bin/python" -m pytest test -m soak -s ;;
         *)
-            echo "unknown part '$name'; the parts are lint, unit, graph, soak, fuzz" >&2
+            echo "unknown part '$name'; the parts are lint, docs, unit, graph, soak, fuzz" >&2
             exit 2 ;;
     esac
 done

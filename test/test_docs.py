@@ -88,6 +88,23 @@ def test_the_site_is_built_strictly() -> None:
     assert '--strict' in command and '--quiet' not in command
 
 
+@pytest.mark.parametrize('link', ['tuning.md', 'gone.md', 'tuning.md#gone', 'images/gone.png'])
+def test_a_dead_link_fails_the_site(tmp_path: Path, link: str) -> None:
+    """The very command of `make docs`, over a copy of which one page gets a link."""
+    program = ROOT / 'build/docs-environment/bin/mkdocs'
+    if not program.is_file():
+        pytest.skip('MkDocs is not installed: run `make docs`')
+    shutil.copytree(ROOT / 'docs', tmp_path / 'docs')
+    shutil.copy(ROOT / 'mkdocs.yml', tmp_path)
+    (tmp_path / 'scripts').symlink_to(ROOT / 'scripts')
+    with (tmp_path / 'docs/tutorial.md').open('a') as page:
+        page.write(f'\nSee [this]({link}).\n')
+    done = subprocess.run([program, 'build', '--strict', '--site-dir', tmp_path / 'site'],
+                          cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode == 0) == (link == 'tuning.md'), done.stderr
+    assert link == 'tuning.md' or 'gone' in done.stderr
+
+
 def test_links_out_of_docs_are_rewritten() -> None:
     hooks = script('mkdocs_hooks')
     text = '[a](docs/tutorial.md#x) ![i](docs/images/demo.png) [c](setup.py) `[d](docs/y.md)`'

@@ -11,10 +11,12 @@ from tracker_helpers import make_tracker
 from stm_ros.memory.fine_keys import FINE_RECENT
 from stm_ros.memory.fine_keys import keep_fine
 from stm_ros.memory.slots import SlotKind
+from stm_ros.networks.fine import KEY_CHANNELS
 from stm_ros.networks.fine import REACH
 from stm_ros.networks.fine import FineFrame
-from stm_ros.networks.fine import fine_key
+from stm_ros.networks.fine import MatchKey
 from stm_ros.networks.fine import grid_places
+from stm_ros.networks.fine import join_features
 from stm_ros.networks.fine import match_memory
 from stm_ros.networks.fine import recent_logits
 from stm_ros.networks.fine import reference_logits
@@ -94,9 +96,23 @@ def test_rows_are_read_a_few_at_a_time_with_the_same_result():
 
 
 def test_keys_are_unit_vectors_of_both_strides():
-    key = fine_key(torch.rand(1, 40, 12, 16), torch.rand(1, 112, 6, 8))
-    assert key.shape == (1, 152, 12, 16)
+    features = torch.rand(1, 40, 12, 16), torch.rand(1, 112, 6, 8)
+    assert join_features(*features).shape == (1, 152, 12, 16)
+    key = MatchKey(40, 112)(*features)
+    assert key.shape == (1, KEY_CHANNELS, 12, 16)
     torch.testing.assert_close(key.square().sum(1), torch.ones(1, 12, 16))
+
+
+def test_keys_keep_what_tells_positions_apart_and_drop_what_all_share():
+    """Features that vary in 64 of 152 directions: distances in them are kept exactly."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(152, KEY_CHANNELS, generator=generator)).Q
+    joined = torch.randn(500, KEY_CHANNELS, generator=generator) @ basis.T + 3.0
+    match_key = MatchKey(40, 112)
+    match_key.fit(joined)
+    kept = match_key.project(joined.T[None, :, :, None])[0, :, :, 0].T
+    assert kept.mean(0).abs().max() < 1e-3
+    torch.testing.assert_close(torch.pdist(kept), torch.pdist(joined), atol=1e-3, rtol=1e-3)
 
 
 def test_every_second_position_near_targets_is_kept_and_few_others():

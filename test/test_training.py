@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from stm_ros.cli.main import main
 from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.fine import join_features
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.training.clips import ClipDataset
@@ -26,7 +28,9 @@ from stm_ros.training.losses import bootstrapped_cross_entropy
 from stm_ros.training.losses import clip_loss
 from stm_ros.training.losses import dice_loss
 from stm_ros.training.losses import intersection_over_union
+from stm_ros.training.matching import fit_match_key
 from stm_ros.training.sources import DataSet
+from stm_ros.training.sources import Pair
 from stm_ros.vision.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -155,3 +159,46 @@ def test_mistakes_in_a_configuration_are_told(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         load_config(path, tmp_path)
+
+
+def test_masks_are_read_as_everywhere(tmp_path):
+    """Soft edges of a binary mask are cut at half; a mask of another size is refused by name."""
+    image = np.full((40, 60, 3), 90, np.uint8)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 10:40] = 255
+    mask[9, 10:40], mask[30, 10:40] = 60, 200
+    for folder in ('images', 'masks'):
+        (tmp_path / folder).mkdir()
+    _write(tmp_path, 'soft', image, mask)
+    paths = tmp_path / 'images' / 'soft.jpg', tmp_path / 'masks' / 'soft.png'
+    loaded = Pair(*paths, binary=True).load(480)[1]
+    assert loaded.sum() == 30 * 21 and not loaded[9].any() and loaded[30, 10:40].all()
+    cv2.imwrite(str(paths[1]), mask[:, :50])
+    with pytest.raises(InputError, match='50×40 pixels and its image 60×40'):
+        Pair(*paths, binary=True).load(480)
+
+
+def test_keys_of_matching_are_fitted_to_the_clips(data):
+    torch.manual_seed(1)
+    network = STMLite()
+    before = network.match_key.project.weight.clone()
+    fit_match_key(network, TrainingConfig(tuple(data), (Phase(1, 3, 2, 2, 64),), 'CC0', seed=3))
+    assert not torch.equal(network.match_key.project.weight, before)
+    weight = network.match_key.project.weight[:, :, 0, 0]
+    torch.testing.assert_close(weight @ weight.T, torch.eye(len(weight)), atol=1e-4, rtol=0)
+    features = network.trunk(torch.rand(1, 3, 64, 64))
+    assert join_features(features.stride8, features.stride16).shape[1] == weight.shape[1]
+
+
+def test_training_leaves_a_user_s_files_alone(data, tmp_path, capsys):
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'log.csv').write_text('mine')
+    config = tmp_path / 'config.yaml'
+    config.write_text('licence: CC0\nphases: [{until: 1, frames: 3, batch: 1, max_skip: 2}]\n'
+                      'data_sets: [{name: a, folder: stills, kind: instances, licence: CC0}]\n')
+    words = ['train', '--config', str(config), '--data', str(data[0].folder.parent), '--out',
+             str(out)]
+    assert main(words) == 2
+    assert 'was not written by stm' in capsys.readouterr().err
+    assert (out / 'log.csv').read_text() == 'mine' and len(list(out.iterdir())) == 1

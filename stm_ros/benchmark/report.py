@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was measured as text, JSON and CSV. Times in milliseconds."""
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from stm_ros.benchmark.measuring import FRAME
 from stm_ros.benchmark.measuring import PERCENTILES
 from stm_ros.benchmark.measuring import Comparison
 from stm_ros.benchmark.measuring import Measurement
+from stm_ros.vision.output_folder import write_result
 
 _MEGABYTE = 1e6
 
@@ -166,13 +168,12 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + '\n')
+    write_result(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO(newline='')
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_result(path, text.getvalue().encode())

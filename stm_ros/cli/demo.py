@@ -17,7 +17,7 @@ from stm_ros.replay.demo_clips import composed_clip
 from stm_ros.replay.sources import open_source
 from stm_ros.replay.writers import result_output
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.output_folder import own_living_file
+from stm_ros.vision.output_folder import own_living_files
 from stm_ros.vision.prompts import parse_box
 
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stm_ros.apps.demo.process import prepare_environment
     prepare_environment()
     from stm_ros.apps.demo.show import show_clips
-    own_living_file(folder / 'node.log')
+    own_living_files(folder, ['node.log'])
     return show_clips(clips, folder / 'node.log', parameters)
 
 

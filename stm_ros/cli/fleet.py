@@ -24,7 +24,7 @@ ENGINES = ('auto', 'ray', 'processes')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_argument_group('what to replay')
-    what.add_argument('library', type=Path, metavar='MANIFEST|FOLDER', help='YAML with a list '
+    what.add_argument('library', metavar='MANIFEST|FOLDER', help='YAML with a list '
                       '"recordings", or a folder that is searched for bags and videos')
     what.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for results, '
                       'tables and the report; what is done there is not done again')
@@ -78,15 +78,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.expect is not None and not arguments.expect.is_dir():
         raise InputError(f'--expect {arguments.expect} is no folder; the --out of an earlier run '
                          'is accepted')
+    from stm_ros.fleet.library import local_path
     from stm_ros.fleet.library import read_library
     from stm_ros.fleet.report import write_report
     from stm_ros.fleet.results import write_outcomes
     from stm_ros.fleet.results import write_tables
-    recordings = read_library(arguments.library, _defaults(arguments))
+    recordings = read_library(local_path(arguments.library), _defaults(arguments))
     settings = _settings(arguments)
     # what cannot be used is said before any worker starts
     settings.digest()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    _own_results(arguments, local_path(arguments.library), recordings)
     from stm_ros.fleet.replaying import ReplayWorker
     pool, engine = make_pool(arguments, ReplayWorker.maker(settings), len(recordings))
     with pool:
@@ -94,6 +95,27 @@ def run(arguments: argparse.Namespace) -> int:
     written = [*write_tables(arguments.out, outcomes), write_outcomes(arguments.out, outcomes),
                write_report(arguments.out, outcomes, settings, engine)]
     return _tell(outcomes, written)
+
+
+def _own_results(arguments: argparse.Namespace, library: Path, recordings: 'list[Recording]'
+                 ) -> None:
+    """Make sure that the fleet's files replace nothing of others; what is replayed looks itself.
+
+    :raises InputError: where they do, or where recordings are read from the folder of results.
+    """
+    from stm_ros.fleet.library import files_of
+    from stm_ros.fleet.results import names_of_results
+    from stm_ros.vision.output_folder import own_living_files
+    from stm_ros.vision.output_folder import refuse_overlap
+    read = [Path(each) for each in (arguments.expect, arguments.weights) if each is not None]
+    for recording in recordings:
+        shown = files_of(recording)
+        read += shown if recording.is_remote else [Path(recording.source), *shown]
+    refuse_overlap(arguments.out, [library, *read])
+    if library.is_dir() and library.resolve() in arguments.out.resolve().parents:
+        raise InputError(f'--out {arguments.out} lies in the library, where the next run would '
+                         'take result bags for recordings: name another folder')
+    own_living_files(arguments.out, names_of_results(each.name for each in recordings))
 
 
 def check_workers(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from nicegui import ui
 from stm_ros.console.commands import Propose
 from stm_ros.console.commands import Remember
 from stm_ros.console.commands import Reply
+from stm_ros.console.dialogs import Notices
 from stm_ros.console.elements import CameraView
 from stm_ros.console.link import Link
 from stm_ros.console.pictures import css_colour
@@ -30,7 +31,7 @@ _TOOLS = (
     ('brush', 'brush', 'Brush', 'P', 'Paint the target'),
     ('erase', 'auto_fix_normal', 'Erase', 'E', 'Erase what is not the target'))
 _KEYS = {key.lower(): tool for tool, _, _, key, _ in _TOOLS}
-_EXPORT_SECONDS = 10.0
+_BROWSER_SECONDS = 10.0
 
 
 class Drafting:
@@ -40,6 +41,7 @@ class Drafting:
         """Build the elements where the page is."""
         self.link = link
         self.stream = stream
+        self._notices = Notices()
         self._view: View | None = None
         self._target: TargetView | None = None
         self._known: Any = None
@@ -102,16 +104,22 @@ class Drafting:
         stream = self.link.view.streams.get(self.stream)
         view = None if stream is None else stream.newest_answered
         if view is None or view.label_map is None:
-            self._warn('There is no answered frame to correct.')
+            self._notices.warn('There is no answered frame to correct.')
             return
         mask = view.label_map == target.id
         self._open(view, target)
         self._known = mask if mask.any() else None
-        started = await self.camera.run_method(
-            'correct', view.sequence, mask_url(mask), css_colour(target.id), timeout=5.0)
+        try:
+            started = await self.camera.run_method(
+                'correct', view.sequence, mask_url(mask), css_colour(target.id),
+                timeout=_BROWSER_SECONDS)
+        except TimeoutError:
+            started = False
+        if self._view is not view:
+            return
         if not started:
             self.cancel()
-            self._warn('That frame is not held any more; try again.')
+            self._notices.warn('The browser does not hold that frame any more; try again.')
             return
         self._choose_tool('brush')
         self._say(f'Correct {target.name}: paint what is missing, erase what is too much.'
@@ -131,7 +139,7 @@ class Drafting:
             return
         self._accept.disable()
         try:
-            url = await self.camera.run_method('exportMask', timeout=_EXPORT_SECONDS)
+            url = await self.camera.run_method('exportMask', timeout=_BROWSER_SECONDS)
             mask = painted_mask(url, view.pixels.shape)
             target = self._target
             reply = await self._ask(Remember(
@@ -144,7 +152,7 @@ class Drafting:
         finally:
             self._accept.enable()
         if reply.success:
-            ui.notify(sentence(reply.message), type='positive')
+            self._notices.tell(reply)
             self.cancel()
             self._choose_tool('look')
         else:
@@ -156,7 +164,7 @@ class Drafting:
         view = None if stream is None or not isinstance(sequence, int) else stream.view(sequence)
         if view is None:
             self.cancel()
-            self._warn('That frame is not held any more; try again.')
+            self._notices.warn('That frame is not held any more; try again.')
             return
         self._open(view, None)
         self._say({'box': 'Draw a box around the target.'}.get(
@@ -206,11 +214,6 @@ class Drafting:
         self._text.text = sentence(text)
         self._text.classes(add='refusal' if is_refusal else '',
                            remove='' if is_refusal else 'refusal')
-
-    def _warn(self, text: str) -> None:
-        # whose click led here may be gone by now
-        with self._row:
-            ui.notify(text, type='warning')
 
     def _show_row(self, is_shown: bool) -> None:
         self._row.set_visibility(is_shown)

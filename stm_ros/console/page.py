@@ -6,6 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
+from stm_ros.console.dialogs import Dialog
 from stm_ros.console.drafting import Drafting
 from stm_ros.console.elements import CameraView
 from stm_ros.console.link import Link
@@ -55,6 +56,7 @@ class Page:
         ui.add_head_html('<link rel="stylesheet" href="/static/console.css">')
         ui.colors(primary='#0f766e', positive='#15803d', negative='#b91c1c', warning='#b45309')
         ui.run_javascript(_RESTORE_THEME)
+        self._build_keys()
         with ui.element('header').classes('head'):
             self._build_head()
         self._tiles = ui.element('nav').classes('tiles').props('aria-label=Streams')
@@ -66,8 +68,8 @@ class Page:
                 self._memory = MemoryPanel()
             with ui.element('div').classes('narrow'):
                 self._targets = TargetsPanel(link, self._drafting.correct, self._choose)
-                self._evidence = EvidencePanel()
                 StoredPanel(link)
+                self._evidence = EvidencePanel()
                 self._diagnostics = Diagnostics()
         self._drafting.camera.on('pick', lambda event: self._choose(event.args.get('id')))
         self._drafting.camera.on('shortcut', self._press)
@@ -106,7 +108,7 @@ class Page:
         self._figures = Figures()
         ui.button(icon='contrast', on_click=lambda: ui.run_javascript(_SWITCH_THEME)).props(
             'flat round dense data-mark=theme aria-label="Dark or light"')
-        ui.button(icon='keyboard', on_click=self._show_keys).props(
+        ui.button(icon='keyboard', on_click=self._keys.open).props(
             'flat round dense data-mark=keys aria-label=Keys')
 
     def _show_streams(self, view: ConsoleView) -> None:
@@ -155,15 +157,13 @@ class Page:
         elif key == 'g' and (target := self._chosen_target(targets)) is not None:
             await self._drafting.correct(target)
         elif key == '?':
-            self._show_keys()
+            self._keys.open()
 
-    def _show_keys(self) -> None:
-        with ui.dialog(value=True) as dialog, ui.card().classes('dialog'):
-            ui.html('<h2>Keys</h2>', sanitize=False)
-            with ui.element('dl').classes('keys'):
-                for key, meaning in _KEYS:
-                    with ui.element('dt'):
-                        ui.label(key)
-                    with ui.element('dd'):
-                        ui.label(meaning)
-        dialog.on('hide', dialog.delete)
+    def _build_keys(self) -> None:
+        self._keys = Dialog('Keys')
+        with self._keys, ui.element('dl').classes('keys'):
+            for key, meaning in _KEYS:
+                with ui.element('dt'):
+                    ui.label(key)
+                with ui.element('dd'):
+                    ui.label(meaning)

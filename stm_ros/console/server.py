@@ -16,7 +16,9 @@ from stm_ros.console.page import Page
 
 STATIC = Path(__file__).with_name('static')
 #: held for each browser, which gets them again after a break
-MAX_MESSAGES = 100
+MAX_MESSAGES = 200
+#: a browser that is away for longer, on a weak network or a busy machine, gets a new page
+RECONNECT_SECONDS = 30.0
 _WAIT_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 _FAVICON = STATIC / 'icon.svg'
@@ -51,7 +53,8 @@ def serve(settings: ConsoleSettings) -> None:
         ui.run(host=settings.host, port=settings.port, title='stm console', favicon=_FAVICON,
                dark=None, show=False, reload=False, show_welcome_message=False, tailwind=False,
                gzip_middleware_factory=None, access_log=False,
-               message_history_length=MAX_MESSAGES)
+               message_history_length=MAX_MESSAGES,
+               reconnect_timeout=RECONNECT_SECONDS)
     finally:
         link.stop()
 

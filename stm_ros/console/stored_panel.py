@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Saving, loading, known objects, forgetting all."""
 import asyncio
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -9,10 +10,13 @@ from nicegui import ui
 from stm_ros.console.commands import Command
 from stm_ros.console.commands import ListStored
 from stm_ros.console.commands import Load
+from stm_ros.console.commands import Reply
 from stm_ros.console.commands import Reset
 from stm_ros.console.commands import Save
+from stm_ros.console.dialogs import Chooser
+from stm_ros.console.dialogs import Dialog
+from stm_ros.console.dialogs import Notices
 from stm_ros.console.link import Link
-from stm_ros.console.wording import sentence
 
 
 class StoredPanel:
@@ -21,96 +25,67 @@ class StoredPanel:
     def __init__(self, link: Link) -> None:
         """Build the elements where the page is."""
         self._link = link
+        self._notices = Notices()
+        self._build_save()
+        self._load = Chooser('Load memory', 'Replaces what is tracked now.',
+                             partial(self._read, references_only=False))
+        self._known = Chooser('Known objects', 'Adds their references to what is tracked.',
+                              partial(self._read, references_only=True))
+        self._reset = Dialog('Reset', 'Forget every target, reference and memory frame of all '
+                                      'streams? What was saved stays.')
+        self._reset.add_buttons('Forget all', 'confirm-reset', partial(self._do, Reset()),
+                                colour='negative')
         with ui.element('section').classes('card stored-card').props(
                 'aria-label="Saved memory"'):
             with ui.element('div').classes('card-head'):
                 ui.html('<h2>Saved memory</h2>', sanitize=False)
             with ui.element('div').classes('stored'):
-                _button('Save', 'save', self.save)
-                _button('Load', 'folder_open', self.load)
-                _button('Known objects', 'category', self.known_objects)
-                _button('Reset', 'delete_sweep', self.reset)
+                _button('Save', 'save', self._ask_name)
+                _button('Load', 'folder_open', self._offer_snapshots)
+                _button('Known objects', 'category', self._offer_libraries)
+                _button('Reset', 'delete_sweep', self._reset.open)
 
-    async def save(self) -> None:
-        """Ask for a name, and save."""
-        with ui.dialog() as dialog, ui.card().classes('dialog'):
-            ui.html('<h2>Save memory</h2>', sanitize=False)
-            name = ui.input('Name').props('outlined dense autofocus maxlength=200')
-            only = ui.checkbox('Only the references, as a library of known objects')
-            name.on('keydown.enter', lambda: dialog.submit(True))
-            _buttons(dialog, 'Save', 'confirm-save')
-        is_wanted = await dialog
-        dialog.delete()
-        if is_wanted:
-            await self._do(Save((name.value or '').strip(), only.value))
+    def _build_save(self) -> None:
+        self._save = Dialog('Save memory')
+        with self._save:
+            self._name = ui.input('Name').props('outlined dense autofocus maxlength=200')
+            self._only = ui.checkbox('Only the references, as a library of known objects')
+            self._name.on('keydown.enter', lambda: self._save.answer(self._write))
+        self._save.add_buttons('Save', 'confirm-save', self._write)
 
-    async def load(self) -> None:
-        """Offer the snapshots that there are."""
+    def _ask_name(self) -> None:
+        self._name.value, self._only.value = '', False
+        self._save.open()
+
+    async def _write(self) -> None:
+        await self._do(Save((self._name.value or '').strip(), self._only.value))
+
+    async def _offer_snapshots(self) -> None:
+        reply = await self._list()
+        if reply.success:
+            self._load.offer([(name, '') for name in reply.snapshots])
+
+    async def _offer_libraries(self) -> None:
+        reply = await self._list()
+        if reply.success:
+            self._known.offer(list(reply.libraries))
+
+    async def _read(self, name: str, references_only: bool) -> None:
+        await self._do(Load(name, references_only))
+
+    async def _list(self) -> Reply:
         reply = await self._ask(ListStored())
         if not reply.success:
-            ui.notify(sentence(reply.message), type='negative')
-            return
-        await self._choose('Load memory', 'Replaces what is tracked now.',
-                           [(name, '') for name in reply.snapshots], references_only=False)
-
-    async def known_objects(self) -> None:
-        """Offer the libraries that there are."""
-        reply = await self._ask(ListStored())
-        if not reply.success:
-            ui.notify(sentence(reply.message), type='negative')
-            return
-        await self._choose('Known objects', 'Adds their references to what is tracked.',
-                           list(reply.libraries), references_only=True)
-
-    async def reset(self) -> None:
-        """Ask, and forget everything."""
-        with ui.dialog() as dialog, ui.card().classes('dialog'):
-            ui.html('<h2>Reset</h2>', sanitize=False)
-            ui.label('Forget every target, reference and memory frame of all streams? '
-                     'What was saved stays.')
-            _buttons(dialog, 'Forget all', 'confirm-reset', 'negative')
-        is_sure = await dialog
-        dialog.delete()
-        if is_sure:
-            await self._do(Reset())
-
-    async def _choose(self, title: str, text: str, names: list[tuple[str, str]],
-                      references_only: bool) -> None:
-        with ui.dialog() as dialog, ui.card().classes('dialog'):
-            ui.label(title).classes('dialog-title')
-            ui.label(text).classes('quiet')
-            with ui.element('div').classes('names'):
-                for name, objects in names:
-                    with ui.element('button').props('type=button').classes('name') as row:
-                        ui.label(name)
-                        ui.label(objects).classes('quiet')
-                    row.props['data-mark'] = f'name-{name}'
-                    row.on('click', lambda name=name: dialog.submit(name))
-                if not names:
-                    ui.label('There are none yet: save one first.')
-            with ui.row().classes('dialog-buttons'):
-                ui.button('Cancel', on_click=lambda: dialog.submit(None)).props('flat no-caps')
-        chosen = await dialog
-        dialog.delete()
-        if chosen:
-            await self._do(Load(chosen, references_only))
+            self._notices.tell(reply)
+        return reply
 
     async def _do(self, command: Command) -> None:
-        reply = await self._ask(command)
-        ui.notify(sentence(reply.message), type='positive' if reply.success else 'negative',
-                  multi_line=True)
+        self._notices.tell(await self._ask(command))
 
-    async def _ask(self, command: Command) -> Any:
+    async def _ask(self, command: Command) -> Reply:
         return await asyncio.wrap_future(self._link.submit(command))
 
 
 def _button(text: str, icon: str, action: Any) -> None:
     mark = text.lower().replace(' ', '-')
     ui.button(text, icon=icon, on_click=action).props(f'outline no-caps data-mark={mark}')
-
-
-def _buttons(dialog: Any, text: str, mark: str, colour: str = 'primary') -> None:
-    with ui.row().classes('dialog-buttons'):
-        ui.button('Cancel', on_click=lambda: dialog.submit(False)).props('flat no-caps')
-        ui.button(text, on_click=lambda: dialog.submit(True)).props(
-            f'unelevated no-caps color={colour} data-mark={mark}')

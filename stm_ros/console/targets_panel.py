@@ -10,13 +10,14 @@ from typing import Any
 from nicegui import ui
 
 from stm_ros.console.commands import Remove
+from stm_ros.console.dialogs import Dialog
+from stm_ros.console.dialogs import Notices
 from stm_ros.console.elements import Timeline
 from stm_ros.console.link import Link
 from stm_ros.console.pictures import css_colour
 from stm_ros.console.snapshots import Sample
 from stm_ros.console.snapshots import StreamView
 from stm_ros.console.snapshots import TargetView
-from stm_ros.console.wording import sentence
 
 #: what a timeline shows, seconds
 TIMELINE_SECONDS = 60.0
@@ -37,8 +38,12 @@ class TargetsPanel:
         self._targets: dict[int, TargetView] = {}
         self._rows: dict[int, _Row] = {}
         self._known: tuple[tuple[int, str], ...] | None = None
-        self._section = ui.element('section').classes('card').props('aria-label=Targets')
-        with self._section:
+        self._notices = Notices()
+        self._to_remove = 0
+        self._removal = Dialog('Remove target')
+        self._removal.add_buttons('Remove', 'confirm-remove', self._remove,
+                                  refuse='Keep', colour='negative')
+        with ui.element('section').classes('card').props('aria-label=Targets'):
             with ui.element('div').classes('card-head'):
                 ui.html('<h2>Targets</h2>', sanitize=False)
                 self._count = ui.label().classes('quiet')
@@ -66,7 +71,8 @@ class TargetsPanel:
             for target in targets:
                 self._rows[target.id] = _Row(
                     target, partial(self._choose, target.id),
-                    partial(self._start_correction, target.id), partial(self._remove, target.id))
+                    partial(self._start_correction, target.id),
+                    partial(self._ask_removal, target.id))
             if not targets:
                 ui.label('No target yet. Choose Box above the picture and draw around something.'
                          ).classes('quiet')
@@ -77,26 +83,17 @@ class TargetsPanel:
             self._choose(target_id)
             await self._correct(target)
 
-    async def _remove(self, target_id: int) -> None:
+    def _ask_removal(self, target_id: int) -> None:
         target = self._targets.get(target_id)
         if target is None:
             return
-        # a row, and all that is in it, may go while the dialog is open
-        with self._section, ui.dialog() as dialog, ui.card().classes('dialog'):
-            ui.html('<h2>Remove target</h2>', sanitize=False)
-            ui.label(f'Forget {target.name} (target {target.id}), its references and its '
-                     'memory, in every stream?')
-            with ui.row().classes('dialog-buttons'):
-                ui.button('Keep', on_click=lambda: dialog.submit(False)).props('flat no-caps')
-                ui.button('Remove', on_click=lambda: dialog.submit(True)).props(
-                    'unelevated no-caps color=negative data-mark=confirm-remove')
-        is_sure = await dialog
-        dialog.delete()
-        if is_sure:
-            reply = await asyncio.wrap_future(self._link.submit(Remove(target_id)))
-            with self._section:
-                ui.notify(sentence(reply.message),
-                          type='positive' if reply.success else 'negative')
+        self._to_remove = target_id
+        self._removal.open(f'Forget {target.name} (target {target.id}), its references and its '
+                           'memory, in every stream?')
+
+    async def _remove(self) -> None:
+        reply = await asyncio.wrap_future(self._link.submit(Remove(self._to_remove)))
+        self._notices.tell(reply)
 
 
 class _Row:

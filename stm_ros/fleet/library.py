@@ -9,6 +9,8 @@ from dataclasses import fields
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -70,6 +72,19 @@ class Recording:
 
 
 _FIELDS = {field.name for field in fields(Recording)}
+
+
+def local_path(address: str) -> Path:
+    """The path of a manifest or folder, which may be given as file://...
+
+    :raises InputError: for an address elsewhere; a manifest's recordings may be there.
+    """
+    if address.startswith('file://'):
+        return Path(unquote(urlsplit(address).path))
+    if '://' in address:
+        raise InputError(f'{address}: a manifest or folder of this machine is needed; its '
+                         'recordings may be at such addresses, one "source" each')
+    return Path(address)
 
 
 def read_library(path: Path, defaults: dict[str, Any]) -> list[Recording]:

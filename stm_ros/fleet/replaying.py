@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker that replays recordings, one network for all of them."""
 import json
-import os
 import time
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.reference_folder import import_references
 from stm_ros.vision.errors import StmError
 from stm_ros.vision.image_files import read_image
+from stm_ros.vision.output_folder import write_atomically
 from stm_ros.vision.prompts import parse_box
 
 RECORDINGS, STATE = 'recordings', 'state'
@@ -212,9 +212,7 @@ def _write_done(out: Path, outcome: Outcome) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {name: value for name, value in asdict(outcome).items()
                if name not in ('was_done', 'losses', 'comparison')}
-    partial_file = file.with_suffix(f'.{os.getpid()}')
-    partial_file.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(partial_file, file)
+    write_atomically(file, (json.dumps(content, indent=1) + '\n').encode())
 
 
 def _done_file(out: Path, name: str) -> Path:

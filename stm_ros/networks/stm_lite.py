@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from stm_ros.networks.fine import MATCH_CHANNELS
-from stm_ros.networks.fine import fine_key
+from stm_ros.networks.fine import MatchKey
 from stm_ros.networks.interface import Decoded
 from stm_ros.networks.interface import Memory
 from stm_ros.networks.interface import Query
@@ -165,7 +165,8 @@ class STMLite(SpaceTimeNetwork):
     judges_itself = True
     #: whether memory is also matched at stride 8; older weights were trained without
     reads_fine = True
-    matching_parts = ('decoder.match16.weight', 'decoder.match8.weight', 'decoder.match_share')
+    matching_parts = ('decoder.match16.weight', 'decoder.match8.weight', 'decoder.match_share',
+                      'match_key.project.weight', 'match_key.project.bias')
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,6 +178,7 @@ class STMLite(SpaceTimeNetwork):
         self.memory_encoder = _MemoryEncoder((fine, middle), coarse, self.value_channels)
         self.decoder = _Decoder(self.value_channels, feature_channels, (fine, middle),
                                 (128, 64, 32))
+        self.match_key = MatchKey(middle, coarse).requires_grad_(False)
         self.quality = _QualityHead(128)
 
     def encode_query(self, image: Tensor) -> Query:
@@ -186,7 +188,7 @@ class STMLite(SpaceTimeNetwork):
         feature = functional.relu(self.feature(features.stride16))
         fine = None
         if self.reads_fine:
-            fine = fine_key(features.stride8.detach(), features.stride16.detach())
+            fine = self.match_key(features.stride8.detach(), features.stride16.detach())
         return Query(key, feature, (features.stride8, features.stride4), image,
                      features.stride16, fine)
 

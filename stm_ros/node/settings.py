@@ -85,6 +85,10 @@ class NodeSettings:
         False, group='depth', name='enabled',
         meaning='whether targets are also placed in space, by aligned depth images on `depth` and '
                 'intrinsics on `camera_info`')
+    depth_transport: str = setting(
+        'raw', group='depth', name='transport', choices=('raw', 'compressedDepth'),
+        meaning='what is subscribed to: raw for sensor_msgs/Image, compressedDepth for '
+                'CompressedImage on <depth>/compressedDepth')
     depth_tolerance: float = setting(
         0.02, group='depth', name='tolerance', low=0.0, high=10.0, unit='s', live=True,
         meaning='how far the stamps of image and depth image may be apart')

@@ -98,7 +98,7 @@ class ClipForward:
             return x.unflatten(0, (batch, -1))
         return Query(split(query.key), split(query.feature),
                      tuple(split(s) for s in query.skips), images, split(query.trunk),
-                     None if query.fine is None else split(query.fine))
+                     None if query.fine is None else split(query.fine.float()))
 
     def _match(self, query: Query, time: int, memory: list[MemoryFrame]) -> Tensor:
         """What memory says at stride 8 of a frame: (B·N)×5×2h×2w."""

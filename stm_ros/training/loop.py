@@ -22,6 +22,9 @@ from stm_ros.training.forward import ClipForward
 from stm_ros.training.losses import clip_loss
 from stm_ros.training.plot import plot_log
 
+#: the files that a training writes into its folder
+WRITTEN = ('checkpoint.pt', 'log.csv', 'log.png')
+_CHECKPOINT, _LOG, _PLOT = WRITTEN
 _LOG_FIELDS = ('iteration', 'seconds', 'loss', 'cross_entropy', 'dice', 'quality', 'iou',
                'dev_j_and_f')
 _LOG_EVERY = 20
@@ -45,7 +48,7 @@ class Trainer:
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        freeze_fine_trunk(self.network)
+        freeze_fixed_parts(self.network)
         self.average = {name: tensor.detach().clone()
                         for name, tensor in self.network.state_dict().items()}
         self.optimizer = make_optimizer(self.network, config)
@@ -66,9 +69,9 @@ class Trainer:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self._save()
-        log = self.folder / 'log.csv'
+        log = self.folder / _LOG
         if log.exists():
-            plot_log(log, self.folder / 'log.png')
+            plot_log(log, self.folder / _PLOT)
         return not self.stopping
 
     def _run_phase(self, phase: Phase) -> None:
@@ -106,7 +109,7 @@ class Trainer:
         self.network.quality.requires_grad_(True)
         for name in self.config.frozen:
             self.network.get_submodule(name).requires_grad_(False)
-        freeze_fine_trunk(self.network)
+        freeze_fixed_parts(self.network)
 
     def _step(self, forward: ClipForward, images: Tensor, masks: Tensor, phase: Phase
               ) -> dict[str, float]:
@@ -161,7 +164,7 @@ class Trainer:
                    **{name: round(value, 5) for name, value in means.items()}})
 
     def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / 'log.csv'
+        path = self.folder / _LOG
         is_new = not path.exists()
         with path.open('a', newline='') as file:
             writer = csv.DictWriter(file, _LOG_FIELDS)
@@ -177,12 +180,12 @@ class Trainer:
         content = {'iteration': self.iteration, 'start': self.start,
                    'network': self.network.state_dict(),
                    'average': self.average, 'optimizer': self.optimizer.state_dict()}
-        partial = self.folder / 'checkpoint.pt.partial'
+        partial = self.folder / f'{_CHECKPOINT}.partial'
         torch.save(content, partial)
-        partial.replace(self.folder / 'checkpoint.pt')
+        partial.replace(self.folder / _CHECKPOINT)
 
     def _resume(self) -> None:
-        path = self.folder / 'checkpoint.pt'
+        path = self.folder / _CHECKPOINT
         if not path.exists():
             return
         content = torch.load(path, map_location=self.device, weights_only=True)
@@ -217,9 +220,9 @@ class _Means:
         return means
 
 
-def freeze_fine_trunk(network: STMLite) -> None:
-    """Stop gradients below stride 16: early ImageNet features serve as they are."""
-    for module in (network.trunk.stem, *network.trunk.blocks[:5]):
+def freeze_fixed_parts(network: STMLite) -> None:
+    """Stop gradients of matching and below stride 16: ImageNet features serve as they are."""
+    for module in (network.trunk.stem, *network.trunk.blocks[:5], network.match_key):
         module.requires_grad_(False)
 
 

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import read_image
+from stm_ros.vision.image_files import read_mask
+from stm_ros.vision.masks import binary_of
 
 
 @dataclass(frozen=True)
@@ -15,9 +18,9 @@ class DataSet:
     """One folder of the training configuration.
 
     kind: 'video' (a folder of sequences, each with images/ and masks/ of instance ids, 255 for
-    what is not known), 'instances' (ids tell
-    objects apart), 'binary' (any positive value is the one object) or 'regions' (every region
-    can be a target; none is a whole scene's object).
+    what is not known), 'instances' (ids tell objects apart), 'binary' (one object, as 1 or 255;
+    soft edges are cut at half) or 'regions' (every region can be a target; none is a whole
+    scene's object).
     """
 
     name: str
@@ -36,21 +39,22 @@ class Pair:
     binary: bool
 
     def load(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image H×W×3 uint8 RGB and label map H×W uint8, the longer side at most `longest`."""
-        image = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
-        mask = cv2.imread(str(self.mask), cv2.IMREAD_UNCHANGED)
-        if image is None or mask is None:
-            raise InputError(f'cannot read {self.image} or {self.mask}')
-        if mask.ndim == 3:
-            mask = mask[..., 0]
-        if self.binary:
-            mask = (mask > 0).astype(np.uint8)
+        """Image H×W×3 uint8 RGB and label map H×W uint8, the longer side at most `longest`.
+
+        :raises InputError: where a file cannot be read, or their sizes differ.
+        """
+        image = read_image(self.image)
+        values = read_mask(self.mask)
+        if values.shape != image.shape[:2]:
+            raise InputError(f'{self.mask} has {values.shape[1]}×{values.shape[0]} pixels and its '
+                             f'image {image.shape[1]}×{image.shape[0]}: both need the same size')
+        mask = (binary_of(values) if self.binary else values).astype(np.uint8)
         factor = longest / max(image.shape[:2])
         if factor < 1:
             size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), mask.astype(np.uint8)
+            mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+        return image, mask
 
 
 def pairs_in(folder: Path, binary: bool) -> list[Pair]:

@@ -3,7 +3,9 @@
 """Debian's Chromium, headless, and what the tests of the page do with it."""
 import base64
 import json
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-PATIENCE = 40.0
+# a machine with two busy cores takes its time; who waits in vain is told what for
+PATIENCE = 90.0
 FLAGS = ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
          '--disable-background-networking', '--disable-component-update', '--disable-sync')
 SHOTS = Path(__file__).resolve().parents[2] / 'runs' / 'console'
@@ -34,8 +37,8 @@ def programs() -> tuple[str, str]:
 class Browser:
     """One window on the page at `url`."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        """Open it with a profile of its own in `folder`."""
+    def __init__(self, url: str, folder: Path, awaits_picture: bool = True) -> None:
+        """Open it with a profile of its own in `folder`; the console's page has a picture."""
         chromium, chromedriver = programs()
         options = Options()
         options.binary_location = chromium
@@ -44,7 +47,10 @@ class Browser:
         options.set_capability('goog:loggingPrefs', {'performance': 'ALL', 'browser': 'ALL'})
         self.driver = webdriver.Chrome(options=options, service=Service(chromedriver))
         self.driver.set_script_timeout(PATIENCE)
-        self.open_anew(url)
+        if awaits_picture:
+            self.open_anew(url)
+        else:
+            self.driver.get(url)
 
     def one(self, selector: str):
         """The first element that a CSS selector finds."""
@@ -88,7 +94,7 @@ class Browser:
 
     def open_anew(self, url: str) -> None:
         """Open the page again and wait for its first picture."""
-        self.driver.get(url)
+        self.until(lambda: _opened(self.driver, url), 'the page')
         self.until(lambda: self.all('.card .camera') and not self.all('.camera-waiting')
                    and self.view().std() > 20, 'a picture')
 
@@ -129,6 +135,18 @@ class Browser:
             chain.move_to_element_with_offset(canvas, *place)
         chain.release().perform()
 
+    def freeze(self, seconds: float) -> None:
+        """Stop all processes of the browser for a while, as a busy machine does."""
+        found = _descendants(self.driver.service.process.pid)
+        assert found, 'the driver has no browser'
+        try:
+            for pid in found:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(seconds)
+        finally:
+            for pid in found:
+                os.kill(pid, signal.SIGCONT)
+
     def resize(self, width: int, height: int, is_phone: bool = False) -> None:
         """Take the size of another screen."""
         self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', {
@@ -155,3 +173,14 @@ class Browser:
         """What the page complained of."""
         return [row['message'] for row in self.driver.get_log('browser')
                 if row['level'] == 'SEVERE']
+
+
+def _opened(driver: webdriver.Chrome, url: str) -> bool:
+    driver.get(url)
+    return True
+
+
+def _descendants(pid: int) -> list[int]:
+    words = [word for thread in Path(f'/proc/{pid}/task').iterdir()
+             for word in (thread / 'children').read_text().split()]
+    return [each for child in map(int, words) for each in (child, *_descendants(child))]

@@ -28,6 +28,8 @@ from browser import Browser  # noqa: E402
 from browser import programs  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
+# longer than a web socket waits for a sign of life, and than an abandoned page was kept
+STALL = 11.0
 REFERENCE, TRACKED = '.film-reference', '[data-mark="target-1"] .state-TRACKING'
 
 
@@ -44,6 +46,20 @@ def start(folder: Path, name: str, *words: str) -> subprocess.Popen:
     with (folder / f'{name}.log').open('wb') as log:
         return subprocess.Popen([sys.executable, *words], stdout=log, stderr=subprocess.STDOUT,
                                 env=environment)
+
+
+def request(port: int, path: str, method: str = 'GET', **headers: str) -> tuple[int, dict, bytes]:
+    """Status, headers and body; status 0 where nobody answers."""
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
+    try:
+        connection.request(method, path, headers={
+            name.replace('_', '-'): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    except OSError:
+        return 0, {}, b''
+    finally:
+        connection.close()
 
 
 class Stage:
@@ -76,24 +92,16 @@ class Stage:
         (self.folder / 'go').touch()
 
     def wait_for_page(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while self.request('/')[0] != 200:
             log = (self.folder / 'console.log').read_text()
             assert self.console.poll() is None, log
-            assert time.monotonic() < end, f'no page within 60 s: {log}'
+            assert self.node.process.poll() is None, self.node.log
+            assert time.monotonic() < end, f'no page within 120 s: {log}'
             time.sleep(0.2)
 
     def request(self, path: str, method: str = 'GET', **headers: str) -> tuple[int, dict, bytes]:
-        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=10)
-        try:
-            connection.request(method, path, headers={
-                name.replace('_', '-'): value for name, value in headers.items()})
-            response = connection.getresponse()
-            return response.status, dict(response.getheaders()), response.read()
-        except OSError:
-            return 0, {}, b''
-        finally:
-            connection.close()
+        return request(self.port, path, method, **headers)
 
     def stop(self) -> int:
         self.console.send_signal(signal.SIGINT)
@@ -120,6 +128,18 @@ def page(stage, tmp_path_factory):
     browser = Browser(stage.url, tmp_path_factory.mktemp('profile'))
     yield browser
     browser.driver.quit()
+
+
+def glows_by_attention(page) -> bool:
+    """Whether the shares under the memory frames add up, and the lights over them go by these."""
+    frames = page.driver.execute_script(
+        "return [...document.querySelectorAll('.film')].map(film => [parseFloat("
+        "film.querySelector('b').innerText), +getComputedStyle(film).getPropertyValue('--glow'),"
+        "getComputedStyle(film.querySelector('.film-picture')).boxShadow]);")
+    shares, glows = [frame[0] for frame in frames], [frame[1] for frame in frames]
+    return (len(frames) > 1 and abs(sum(shares) - 100) <= len(frames) and max(glows) == 1.0
+            and glows[shares.index(max(shares))] == 1.0
+            and len({shadow for _, _, shadow in frames}) > 1)
 
 
 def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
@@ -163,6 +183,9 @@ def test_an_operator_s_day(stage, page):
     page.until(lambda: len(page.one('.timeline polyline').get_attribute('points') or '') > 40,
                'a timeline')
     page.until(lambda: page.text('[data-mark="figure-answers"]') not in ('–', '0.0/s'), 'a rate')
+    page.until(lambda: ' ms' in page.text('[data-mark="figure-latency"]'), 'a latency')
+    page.until(lambda: page.text('[data-mark="figure-lost"]')[:1].isdigit(), 'the losses')
+    page.until(lambda: glows_by_attention(page), 'the memory frame that is read most to glow most')
     page.shot('2_tracking')
 
     # a correction by brush is a further reference
@@ -228,6 +251,22 @@ def test_an_operator_s_day(stage, page):
     assert page.errors() == []
 
 
+def test_a_dialog_outlives_a_browser_that_stalls(stage, page):
+    """What was open when the browser fell silent still does what its button says."""
+    page.open_anew(stage.url)
+    page.until(lambda: page.all('.target'), 'a target')
+    count = len(page.all('.target'))
+    page.until(lambda: page.all(REFERENCE), 'the memory')
+    page.click('save')
+    page.until(lambda: page.one('.q-dialog input').is_displayed(), 'the dialog')
+    page.one('.q-dialog input').send_keys('stalled')
+    page.freeze(STALL)
+    page.click('confirm-save')
+    page.until((stage.folder / 'snapshots/stalled.safetensors').exists, 'the snapshot')
+    assert len(page.all('.target')) == count
+    assert 'Traceback' not in (stage.folder / 'console.log').read_text()
+
+
 def test_by_keyboard_alone(stage, page):
     """Two corners with the arrow keys, the name, Enter; Escape drops another draft."""
     page.open_anew(stage.url)
@@ -246,6 +285,19 @@ def test_by_keyboard_alone(stage, page):
     page.until(lambda: page.mask().sum() > 300, 'three dabs')
     canvas.send_keys('\ue007')
     page.until(lambda: len(page.all('.target')) == count + 1, 'the painted target')
+
+
+def test_dialogs_by_keyboard(stage, page):
+    """The list of keys and the name of a snapshot; Esc and Enter, no mouse."""
+    page.one('body').send_keys('?')
+    page.until(lambda: 'correct the chosen target' in page.text('.keys'), 'the keys')
+    page.one('body').send_keys('\ue00c')
+    page.until(lambda: not page.text('.keys'), 'the keys to go')
+    page.one('[data-mark="save"]').send_keys('\ue007')
+    page.until(lambda: page.driver.switch_to.active_element.tag_name == 'input', 'the name field')
+    page.driver.switch_to.active_element.send_keys('typed\ue007')
+    page.until((stage.folder / 'snapshots/typed.safetensors').exists, 'the snapshot')
+    page.until(lambda: not page.all('.q-dialog input'), 'the dialog to go')
 
 
 def test_phone_dark_and_light(stage, page):
@@ -275,6 +327,25 @@ def test_the_page_asks_nobody_else(stage, page):
     foreign = [url for url in asked if urlsplit(url).scheme not in own
                and urlsplit(url).netloc != f'127.0.0.1:{stage.port}']
     assert foreign == []
+
+
+def test_a_token_lets_in(stage, page):
+    """Another console on the same node: nothing without the token, the page with it."""
+    port, token = free_port(), 'correct-horse'
+    console = start(stage.folder, 'guarded', '-m', 'stm_ros.cli.main', 'console', '--port',
+                    str(port), '--token', token)
+    try:
+        page.until(lambda: request(port, '/')[0] == 401, 'the console to refuse')
+        assert request(port, '/view/camera')[0] == request(port, '/?token=wrong')[0] == 401
+        page.open_anew(f'http://127.0.0.1:{port}/?token={token}')
+        # the address bar, which others may see, does not keep it
+        assert page.driver.current_url == f'http://127.0.0.1:{port}/'
+        assert token not in page.driver.execute_script('return document.cookie')
+        page.until(lambda: page.all('.target'), 'the targets')
+        assert token in (stage.folder / 'guarded.log').read_text()
+    finally:
+        console.send_signal(signal.SIGINT)
+        assert console.wait(20) == 0
 
 
 def test_no_listing_no_foreign_writes(stage):

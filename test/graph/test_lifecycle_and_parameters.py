@@ -52,6 +52,27 @@ def test_every_transition_repeats_without_growth(start_node, client, clip):
     assert state_of(client) == State.PRIMARY_STATE_FINALIZED
 
 
+def test_a_transition_that_does_not_lead_on_is_refused_and_the_node_lives(start_node, client):
+    """Any lifecycle manager may ask for one; rclpy raises out of its service (rclpy#1209)."""
+    node = start_node('autostart:=false')
+    ways = {State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE,
+                                               Transition.TRANSITION_UNCONFIGURED_SHUTDOWN),
+            State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_CLEANUP,
+                                           Transition.TRANSITION_ACTIVATE,
+                                           Transition.TRANSITION_INACTIVE_SHUTDOWN),
+            State.PRIMARY_STATE_ACTIVE: (Transition.TRANSITION_DEACTIVATE,
+                                         Transition.TRANSITION_ACTIVE_SHUTDOWN)}
+    every = {way for each in ways.values() for way in each}
+    for state, forward in ((State.PRIMARY_STATE_UNCONFIGURED, Transition.TRANSITION_CONFIGURE),
+                           (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_ACTIVATE),
+                           (State.PRIMARY_STATE_ACTIVE, Transition.TRANSITION_DEACTIVATE)):
+        for wrong in sorted(every - set(ways[state])):
+            assert not change_state(client, wrong), (state, wrong)
+            assert state_of(client) == state
+        assert change_state(client, forward)
+    assert node.process.poll() is None and 'Traceback' not in node.log
+
+
 def test_memory_outlives_deactivation(start_node, client, clip):
     start_node()
     client.tracker('set_reference', image=image_message(clip[0][0], 'rgb8', SECOND),
