@@ -45,6 +45,7 @@ _MOST_SHARE = 0.98
 _POINT_MARGIN = 0.4
 _SAME_SPOT = 0.01
 _LEAST_VIEW = 0.12
+_LEAST_CONTRAST = 4
 
 
 class PromptSegmenter:
@@ -67,21 +68,30 @@ class PromptSegmenter:
         box = _checked(image.shape, prompt)
         points = clipped_points(prompt.points, image.shape)
         if box is None:
-            found, sure = self._by_points(image, points, prompt)
+            found, sure = self._by_points(image, whole_crop(image.shape), points, prompt)
         else:
-            found, sure = self._look(image, crop_around(_extended(box, points, prompt.on_target)),
-                                     points, prompt.on_target, box=box)
+            found, sure = self._by_box(image, box, points, prompt)
         mask = _parts(found > 0, points, prompt)
         _check_found(mask, sure, box, image.shape)
         return PromptedMask(mask, sure, self.name)
 
-    def _by_points(self, image: np.ndarray, points: list[tuple[int, int]], prompt: Prompt
-                   ) -> tuple[np.ndarray, float]:
-        """Look at the whole image, then closer at what was found there."""
+    def _by_box(self, image: np.ndarray, box: Box, points: list[tuple[int, int]], prompt: Prompt
+                ) -> tuple[np.ndarray, float]:
+        """Look into the box; where points say what of it is meant, take the surer answer."""
         on_target = prompt.on_target
-        crop = whole_crop(image.shape)
+        crop = crop_around(_extended(box, points, on_target))
+        answers = [self._look(image, crop, points, on_target, box=box)]
+        if len(set(on_target)) == 2:
+            # the box may hold more than the target: here it only says where to look
+            answers.append(self._by_points(image, crop, points, prompt))
+        return max(answers, key=lambda answer: answer[1])
+
+    def _by_points(self, image: np.ndarray, crop: Crop, points: list[tuple[int, int]],
+                   prompt: Prompt) -> tuple[np.ndarray, float]:
+        """Look at all of `crop`, then closer at what was found there."""
+        on_target = prompt.on_target
         found, sure = self._look(image, crop, points, on_target)
-        around = box_of_mask(_parts(found > 0, points, prompt))
+        around = box_of_mask(_parts(found > 0, points, Prompt(None, prompt.points, on_target)))
         if around is None:
             around = Box(*points[on_target.index(True)], 1, 1)
         # what was found may be a part of it: not too close
@@ -103,9 +113,11 @@ class PromptSegmenter:
         if earlier is not None:
             # as uint8, which is what a crop cuts
             known = crop.cut((255 / (1 + np.exp(-earlier))).astype(np.uint8), (0,)) / 255
+        seen = crop.cut(image)
+        _refuse_flat(seen, crop, image.shape)
         planes = prompt_planes(crop, image.shape, box=box, points=points, on_target=on_target,
                                earlier=known)
-        logits, sure = self._run(crop.cut(image), planes)
+        logits, sure = self._run(seen, planes)
         return crop.paste(logits, image.shape, -10.0), sure
 
     @torch.inference_mode()
@@ -200,6 +212,14 @@ def _refuse_same_spot(shape: tuple[int, ...], prompt: Prompt) -> None:
     off = [pixel for pixel, is_on in zip(pixels, prompt.on_target, strict=True) if not is_on]
     if any(hypot(x - a, y - b) <= reach for x, y in on for a, b in off):
         raise InputError('a point on the target and one that is not lie on the same spot')
+
+
+def _refuse_flat(seen: np.ndarray, crop: Crop, shape: tuple[int, ...]) -> None:
+    """Refuse what has no contrast: there the head would make up a mask from the prompt alone."""
+    inside = prompt_planes(crop, shape)[4] == 1
+    if inside.any() and np.ptp(seen[inside].astype(np.int16), axis=0).max() < _LEAST_CONTRAST:
+        raise InputError('nothing here can be told from what is around it: the picture has one '
+                         'colour; give a mask')
 
 
 def _extended(box: Box, points: list[tuple[int, int]], on_target: tuple[bool, ...]) -> Box:
