@@ -8,14 +8,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stm_ros.cli.main import main
+from stm_ros.cli.train import own_results
+from stm_ros.synthetic.clip_files import ClipFolder
+from stm_ros.synthetic.clip_files import TrueFrame
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import MANIFEST
 from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.output_folder import new_file
 from stm_ros.vision.output_folder import own_living_files
+from stm_ros.vision.output_folder import write_result
 
 
 def write(folder: Path, files: dict[str, str], **options) -> None:
@@ -222,3 +227,96 @@ def test_a_fault_of_the_program_is_no_user_error(monkeypatch, capsys):
         assert main(['weights', 'check', 'x']) == code
         printed = capsys.readouterr().err
         assert told in printed and ('Traceback' in printed) == (code == 70)
+
+
+def test_one_file_of_results_is_listed_with_what_it_holds(tmp_path):
+    place = tmp_path / 'new' / 'bench.json'
+    write_result(place, b'one')
+    write_result(place, b'two')
+    assert content(place.parent) == {'bench.json': 'two'}
+    place.write_text('corrected by hand')
+    with pytest.raises(InputError, match='bench.json was changed since stm wrote it'):
+        write_result(place, b'three')
+    assert content(place.parent) == {'bench.json': 'corrected by hand'}
+
+
+def test_all_that_is_in_the_way_is_counted(tmp_path):
+    (tmp_path / 'masks').mkdir()
+    for number in range(6):
+        (tmp_path / 'masks' / f'{number}.png').write_text('mine')
+    with pytest.raises(InputError, match=r'0\.png was not written by stm .* as would masks/1\.png, '
+                                         r'masks/2\.png, masks/3\.png and 2 more: .*remove'):
+        OutputFolder(tmp_path, ['masks'])
+
+
+def test_bench_refuses_before_any_work_what_it_did_not_write(tmp_path, capsys):
+    for name, words in (('bench.csv', []), ('sweep_memory.json', ['--sweep', 'memory']),
+                        ('report.md', ['--report']), ('against.json', ['--against', 'plain']),
+                        ('soak.csv', ['--soak', '300'])):
+        (tmp_path / name).write_text('mine')
+        assert main(['bench', '--out', str(tmp_path), *words]) == 2
+        assert f'{name} was not written by stm' in capsys.readouterr().err
+        assert content(tmp_path) == {name: 'mine'}
+        (tmp_path / name).unlink()
+
+
+def test_a_training_takes_over_its_folder_of_before_there_were_manifests(tmp_path):
+    with pytest.raises(InputError, match='log.csv was not written by stm'):
+        (tmp_path / 'log.csv').write_text('my log')
+        own_results(tmp_path, None)
+    (tmp_path / 'checkpoint.pt').write_text('of a training')
+    (tmp_path / 'notes').write_text('mine')
+    with pytest.raises(InputError, match='was not written by stm'):
+        own_results(tmp_path, None)
+    (tmp_path / 'notes').unlink()
+    with pytest.raises(InputError, match='is an input'):
+        own_results(tmp_path, tmp_path / 'checkpoint.pt')
+    assert not (tmp_path / MANIFEST).exists()
+    own_results(tmp_path, None)
+    (tmp_path / 'log.csv').write_text('longer')
+    own_results(tmp_path, None)
+    assert content(tmp_path) == {'log.csv': 'longer', 'checkpoint.pt': 'of a training'}
+    with pytest.raises(InputError, match='is an input'):
+        own_results(tmp_path, tmp_path / 'checkpoint.pt')
+
+
+def test_a_fleet_refuses_a_folder_that_is_or_holds_its_recordings(tmp_path, capsys):
+    library = tmp_path / 'library'
+    (library / 'sub').mkdir(parents=True)
+    (library / 'a.mp4').write_bytes(b'film')
+    words = ['fleet', str(library), '--box', '1,1,9,9', '--engine', 'processes', '--out']
+    for out, told in ((library, 'is the input'), (tmp_path, 'holds the input'),
+                      (library / 'sub', 'lies in the library')):
+        assert main([*words, str(out)]) == 2
+        assert told in capsys.readouterr().err
+    out = tmp_path / 'out'
+    (out / 'state').mkdir(parents=True)
+    (out / 'state' / 'a.json').write_text('mine')
+    assert main([*words, str(out)]) == 2
+    assert 'state/a.json was not written by stm' in capsys.readouterr().err
+    assert content(tmp_path) == {'library/a.mp4': 'film', 'out/state/a.json': 'mine'}
+
+
+def test_rendered_clips_replace_no_list_and_no_clip_of_others(tmp_path):
+    frame = TrueFrame(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8))
+    lists = tmp_path / 'ImageSets' / '2017'
+    lists.mkdir(parents=True)
+    (lists / 'val.txt').write_text('bear\n')
+    with pytest.raises(InputError, match='val.txt was not written by stm'):
+        ClipFolder(tmp_path, 'davis', 'val').write('mixed', [frame])
+    masks = tmp_path / 'Annotations' / '480p' / 'mixed'
+    masks.mkdir(parents=True)
+    (masks / '00000.png').write_text('annotated')
+    folder = ClipFolder(tmp_path, 'davis', 'dev')
+    with pytest.raises(InputError, match='mixed is there, but is no whole clip'):
+        folder.write('mixed', [frame])
+    assert content(tmp_path) == {'ImageSets/2017/val.txt': 'bear\n',
+                                 'Annotations/480p/mixed/00000.png': 'annotated'}
+    # an attempt that was killed between its two moves is taken up again
+    left = tmp_path.parent / f'.unfinished_{tmp_path.name}_mixed' / 'images'
+    left.mkdir(parents=True)
+    (left / '00000.jpg').write_bytes(b'half')
+    folder.write('mixed', [frame])
+    folder.write('other', [frame])
+    assert (lists / 'dev.txt').read_text() == 'mixed\nother\n'
+    assert (masks / '00000.png').read_bytes().startswith(b'\x89PNG') and not left.exists()

@@ -28,7 +28,7 @@ from stm_ros.benchmark.measuring import measure
 from stm_ros.benchmark.report import stages_text
 from stm_ros.benchmark.settings import Settings
 from stm_ros.benchmark.subjects import TrackerSubject
-from stm_ros.vision.output_folder import write_atomically
+from stm_ros.vision.output_folder import write_result
 
 #: after so long no further part is begun, so that the last one may still take a minute
 BUDGET_SECONDS = 540.0
@@ -120,13 +120,12 @@ def write_page(path: Path, settings: Settings, parts: Sequence[Part],
             settings.describe(), '', '| | |', '|---|---|',
             *(f'| {name} | {value} |' for name, value in machine.items()), '']
     started, failed = time.monotonic(), 0
-    path.parent.mkdir(parents=True, exist_ok=True)
     for part in parts:
         begun = time.monotonic()
         text += [f'## {part.title}', '']
         if begun - started > budget:
             text += [f'left out: {budget:.0f} s had passed', '']
-            write_atomically(path, '\n'.join(text).encode())
+            write_result(path, '\n'.join(text).encode())
             continue
         on_part(part.title)
         try:
@@ -138,7 +137,7 @@ def write_page(path: Path, settings: Settings, parts: Sequence[Part],
         text += ['', f'({time.monotonic() - begun:.0f} s)', '']
         _give_back_memory(settings)
         # after each part, so that a run that is broken off leaves what it has
-        write_atomically(path, '\n'.join(text).encode())
+        write_result(path, '\n'.join(text).encode())
     return failed
 
 

@@ -1,8 +1,8 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """A sweep as a picture: what each stage takes, point by point."""
+import io
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from stm_ros.benchmark.measuring import FRAME
 from stm_ros.benchmark.measuring import Measurement
 from stm_ros.benchmark.report import point_of
-from stm_ros.vision.output_folder import write_atomically
+from stm_ros.vision.output_folder import write_result
 
 _DOTS_PER_INCH = 110
 
@@ -39,7 +39,6 @@ def write_sweep_plot(path: Path, name: str, measurements: Sequence[Measurement],
     axes.set_title(f'{first.settings.describe()} ({first.dtype}), but for {name}\n{machine}',
                    fontsize='small')
     axes.legend(fontsize='small')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = BytesIO()
-    figure.savefig(picture, dpi=_DOTS_PER_INCH)
-    write_atomically(path, picture.getvalue())
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=_DOTS_PER_INCH, format='png')
+    write_result(path, picture.getvalue())

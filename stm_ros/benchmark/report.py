@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was measured as text, JSON and CSV. Times in milliseconds."""
 import csv
+import io
 import json
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from stm_ros.benchmark.measuring import FRAME
 from stm_ros.benchmark.measuring import PERCENTILES
 from stm_ros.benchmark.measuring import Comparison
 from stm_ros.benchmark.measuring import Measurement
-from stm_ros.vision.output_folder import write_atomically
+from stm_ros.vision.output_folder import write_result
 
 _MEGABYTE = 1e6
 
@@ -168,12 +168,12 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(content, indent=2) + '\n').encode())
+    write_result(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = StringIO(newline='')
-    csv.writer(text).writerows([header, *rows])
-    write_atomically(path, text.getvalue().encode())
+    text = io.StringIO(newline='')
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_result(path, text.getvalue().encode())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stm_ros.networks.published import NETWORK_NAMES
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.output_folder import own_living_files
+from stm_ros.vision.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from stm_ros.benchmark.settings import Settings
@@ -81,8 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     _check(arguments)
     settings = _settings(arguments)
+    if arguments.out is None and arguments.report:
+        arguments.out = Path('runs/bench')
     if arguments.out is not None:
-        own_living_files(arguments.out, _results(arguments))
+        given = [] if arguments.weights is None else [arguments.weights]
+        OutputFolder(arguments.out, _results(arguments), given, shared=True)
     if arguments.overfit:
         with TemporaryDirectory() as scratch:
             weights = _overfitted(settings, arguments.overfit, Path(scratch))
@@ -255,7 +258,7 @@ def _run_soak(arguments: argparse.Namespace, settings: 'Settings') -> int:
 def _run_report(arguments: argparse.Namespace, settings: 'Settings') -> int:
     from stm_ros.benchmark.one_page import parts_for
     from stm_ros.benchmark.one_page import write_page
-    path = (arguments.out or Path('runs/bench')) / _PAGE
+    path = arguments.out / _PAGE
     failed = write_page(path, settings, parts_for(settings, arguments.frames, arguments.warm_up),
                         lambda title: print(f'{title} ...', file=sys.stderr, flush=True))
     print(path.read_text(encoding='utf-8'))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from stm_ros.cli.evaluate import changed_config
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import OutputFolder
+from stm_ros.vision.output_folder import write_result
 
 if TYPE_CHECKING:
     from stm_ros.evaluation.context import Pair
@@ -52,6 +54,9 @@ def run(arguments: Namespace) -> int:
     """
     if arguments.clips < 1 or (arguments.max_frames or 1) < 1:
         raise InputError('--clips and --max-frames take 1 or more')
+    if arguments.out is not None:
+        given = [each for each in (arguments.root, arguments.weights) if each is not None]
+        OutputFolder(arguments.out.parent, [arguments.out.name], given, shared=True)
     from itertools import islice
 
     import torch
@@ -81,12 +86,11 @@ def run(arguments: Namespace) -> int:
                          'too short')
     print(as_text(rows))
     if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         settings = {key: value if isinstance(value, (int, list)) else str(value)
                     for key, value in vars(arguments).items()}
-        arguments.out.write_text(json.dumps(
+        write_result(arguments.out, (json.dumps(
             {'settings': settings, 'fingerprint': tracker.fingerprint,
-             'scores': {name: asdict(score) for name, score in rows}}, indent=2) + '\n')
+             'scores': {name: asdict(score) for name, score in rows}}, indent=2) + '\n').encode())
         print(f'written: {arguments.out}')
     return 0
 

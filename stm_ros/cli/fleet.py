@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     # what cannot be used is said before any worker starts
     settings.digest()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    _own_results(arguments, local_path(arguments.library), recordings)
     from stm_ros.fleet.replaying import ReplayWorker
     pool, engine = make_pool(arguments, ReplayWorker.maker(settings), len(recordings))
     with pool:
@@ -95,6 +95,27 @@ def run(arguments: argparse.Namespace) -> int:
     written = [*write_tables(arguments.out, outcomes), write_outcomes(arguments.out, outcomes),
                write_report(arguments.out, outcomes, settings, engine)]
     return _tell(outcomes, written)
+
+
+def _own_results(arguments: argparse.Namespace, library: Path, recordings: 'list[Recording]'
+                 ) -> None:
+    """Make sure that the fleet's files replace nothing of others; what is replayed looks itself.
+
+    :raises InputError: where they do, or where recordings are read from the folder of results.
+    """
+    from stm_ros.fleet.library import files_of
+    from stm_ros.fleet.results import names_of_results
+    from stm_ros.vision.output_folder import own_living_files
+    from stm_ros.vision.output_folder import refuse_overlap
+    read = [Path(each) for each in (arguments.expect, arguments.weights) if each is not None]
+    for recording in recordings:
+        shown = files_of(recording)
+        read += shown if recording.is_remote else [Path(recording.source), *shown]
+    refuse_overlap(arguments.out, [library, *read])
+    if library.is_dir() and library.resolve() in arguments.out.resolve().parents:
+        raise InputError(f'--out {arguments.out} lies in the library, where the next run would '
+                         'take result bags for recordings: name another folder')
+    own_living_files(arguments.out, names_of_results(each.name for each in recordings))
 
 
 def check_workers(arguments: argparse.Namespace) -> None:

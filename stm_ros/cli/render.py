@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.output_folder import refuse_overlap
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -62,6 +63,7 @@ def run(arguments: Namespace) -> int:
         raise InputError(f'nothing can be rendered here: {missing}')
     production = Production((height, width), frames, all_labelled=not arguments.stories,
                             with_depth=arguments.depth, seed=arguments.seed)
+    refuse_overlap(arguments.out, [arguments.objects, *arguments.backgrounds])
     folder = ClipFolder(arguments.out, arguments.layout, arguments.split_list)
     folder.root.mkdir(parents=True, exist_ok=True)
     for number in range(arguments.first, arguments.first + arguments.clips):

@@ -4,6 +4,8 @@
 import logging
 import os
 import pickle
+import subprocess
+import sys
 from collections import Counter
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +20,12 @@ from stm_ros.fleet.pool import MakeWorker
 from stm_ros.fleet.pool import Pool
 from stm_ros.fleet.pool import PoolError
 from stm_ros.fleet.pool import describe
+
+#: Ray says the same of a cluster that is not there and of a token that is not the cluster's
+_ADVICE = ('; is it running, and is its token the one in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or '
+           '~/.ray/auth_token here?')
+#: after which a cluster counts as not there when it is asked whether it wants a token
+_ANSWER_SECONDS = 20
 
 
 def is_ray_there() -> bool:
@@ -41,6 +49,8 @@ class RayPool(Pool):
                             '--engine processes')
         # Ray would report to its makers who uses it
         os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+        if address:
+            _agree_on_token(address)
         import ray
         self._ray: Any = ray
         options: dict[str, Any] = {} if address else {
@@ -48,12 +58,9 @@ class RayPool(Pool):
         try:
             ray.init(address=address or 'local', log_to_driver=False,
                      logging_level=logging.ERROR, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            hint = '' if address is None else (
-                '. A cluster answers who has its token: set RAY_AUTH_MODE=token and the same '
-                'RAY_AUTH_TOKEN for `ray start` and here (docs/fleet.md)')
-            raise PoolError(f'no Ray cluster at {address or "this machine"}: {error}{hint}'
-                            ) from error
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise PoolError(f'no Ray cluster at {address or "this machine"}: {error}'
+                            + (_ADVICE if address else '')) from error
         self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         # unpacked where its failure can be told: a machine of a cluster may lack the program
         self._birth = pickle.dumps(make_worker), os.getcwd()
@@ -89,6 +96,31 @@ class RayPool(Pool):
         if kind == 'broken':
             raise PoolError(f'a worker cannot begin: {content}')
         return Answer(index, **{kind: content}, losses=losses[index])
+
+
+def _agree_on_token(address: str) -> None:
+    """Show the stored token where the cluster asks for one.
+
+    From Ray 2.59 on, `ray start --head` asks for a token as soon as one is stored, but a program
+    that joins shows it only if RAY_AUTH_MODE says so; and with a cluster that asks for none, one
+    that shows it cannot work. Ray reads that variable once, when it is imported.
+    """
+    stored = Path(os.environ.get('RAY_AUTH_TOKEN_PATH') or Path.home() / '.ray' / 'auth_token')
+    has_token = bool(os.environ.get('RAY_AUTH_TOKEN')) or stored.is_file()
+    if has_token and 'RAY_AUTH_MODE' not in os.environ and _asks_for_token(address):
+        os.environ['RAY_AUTH_MODE'] = 'token'
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether a cluster turns those away who show no token; False where it does not answer."""
+    words = [sys.executable, '-c', 'from ray.scripts.scripts import main; main()', 'health-check',
+             *([] if address == 'auto' else ['--address', address])]
+    try:
+        asked = subprocess.run(words, env={**os.environ, 'RAY_AUTH_MODE': 'disabled'}, text=True,
+                               capture_output=True, timeout=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return 'AuthenticationError' in asked.stderr
 
 
 class _Actor:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker that replays recordings, one network for all of them."""
 import json
-import os
 import time
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from stm_ros.fleet.content import digest_of_files
 from stm_ros.fleet.content import digest_of_text
 from stm_ros.fleet.library import Recording
 from stm_ros.fleet.library import files_of
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
@@ -35,6 +35,7 @@ from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.reference_folder import import_references
 from stm_ros.vision.errors import StmError
 from stm_ros.vision.image_files import read_image
+from stm_ros.vision.output_folder import write_atomically
 from stm_ros.vision.prompts import parse_box
 
 RECORDINGS, STATE = 'recordings', 'state'
@@ -149,7 +150,7 @@ class ReplayWorker:
         _done_file(out, recording.name).unlink(missing_ok=True)
         started = time.monotonic()
         summary = replay(source, tracker, out / RECORDINGS / recording.name,
-                         partial(_show, tracker, recording), bag_storage=self.settings.storage,
+                         partial(self._show, tracker, recording), bag_storage=self.settings.storage,
                          limit=recording.max_frames)
         targets = tuple(
             TargetSummary(target, tracker.targets[target], round(confidence, 6),
@@ -160,6 +161,26 @@ class ReplayWorker:
                           notes=tuple(source.notes[:MOST_NOTES]))
         _write_done(out, outcome)
         return outcome
+
+    def _show(self, tracker: Tracker, recording: Recording, first: Frame) -> None:
+        """Show the recording's targets to a tracker that knows none."""
+        if recording.references is not None:
+            import_references(tracker, Path(recording.references))
+            return
+        image = first.image
+        if recording.reference_image is not None:
+            image = read_image(recording.reference_image)
+        settings = self.settings
+        box, segmenter = None, None
+        if recording.box is not None:
+            box = parse_box(recording.box)
+            segmenter = segmenter_for(settings.model, settings.weights, settings.device)
+        shown = show_reference(image, recording.reference_image, recording.reference_mask, box,
+                               target_id=recording.target_id, segmenter=segmenter)
+        labels = {} if recording.label is None else {recording.target_id: recording.label}
+        # a picture of another occasion says nothing about where the target is now
+        tracker.add_reference(image, shown.label_map, labels, stamp_ns=first.stamp_ns,
+                              place_hint=recording.reference_image is None)
 
     def _compared(self, outcome: Outcome, recording: Recording, path: Path) -> Outcome:
         if self.settings.expect is None:
@@ -191,27 +212,8 @@ def _write_done(out: Path, outcome: Outcome) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {name: value for name, value in asdict(outcome).items()
                if name not in ('was_done', 'losses', 'comparison')}
-    partial_file = file.with_suffix(f'.{os.getpid()}')
-    partial_file.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(partial_file, file)
+    write_atomically(file, (json.dumps(content, indent=1) + '\n').encode())
 
 
 def _done_file(out: Path, name: str) -> Path:
     return out / STATE / f'{name}.json'
-
-
-def _show(tracker: Tracker, recording: Recording, first: Frame) -> None:
-    """Show the recording's targets to a tracker that knows none."""
-    if recording.references is not None:
-        import_references(tracker, Path(recording.references))
-        return
-    image = first.image
-    if recording.reference_image is not None:
-        image = read_image(recording.reference_image)
-    box = None if recording.box is None else parse_box(recording.box)
-    shown = show_reference(image, recording.reference_image, recording.reference_mask, box,
-                           target_id=recording.target_id)
-    labels = {} if recording.label is None else {recording.target_id: recording.label}
-    # a picture of another occasion says nothing about where the target is now
-    tracker.add_reference(image, shown.label_map, labels, stamp_ns=first.stamp_ns,
-                          place_hint=recording.reference_image is None)

@@ -11,8 +11,10 @@ from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.replaying import RECORDINGS
 from stm_ros.fleet.replaying import FleetSettings
 from stm_ros.fleet.replaying import Outcome
+from stm_ros.fleet.results import REPORT
 from stm_ros.fleet.results import losses_of
 from stm_ros.fleet.results import status_of
+from stm_ros.vision.output_folder import write_atomically
 
 #: points of a curve; a longer recording shows the least confidence of each part
 CURVE_POINTS = 160
@@ -61,8 +63,8 @@ def write_report(out: Path, outcomes: Sequence[Outcome], settings: FleetSettings
 {_worst_section(ordered, settings)}
 </body></html>
 """
-    path = out / 'report.html'
-    path.write_text(page, encoding='utf-8')
+    path = out / REPORT
+    write_atomically(path, page.encode())
     return path
 
 

@@ -3,6 +3,8 @@
 """A fleet's results as tables: one row a recording and target, one row a frame and target."""
 import csv
 import json
+import os
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,9 +16,13 @@ from typing import Any
 from stm_ros.fleet.comparing import PREDICTIONS
 from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.replaying import RECORDINGS
+from stm_ros.fleet.replaying import STATE
 from stm_ros.fleet.replaying import Outcome
 from stm_ros.fleet.replaying import TargetSummary
+from stm_ros.vision.output_folder import write_atomically
 
+OVERVIEW, REPORT = 'fleet.json', 'report.html'
+_TABLES = 'recordings_table', 'frames_table'
 #: rows that are held at a time
 ROWS_AT_A_TIME = 20_000
 _FRAME_COLUMNS = {
@@ -52,18 +58,18 @@ def losses_of(outcome: Outcome) -> str:
 
 def write_tables(out: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     """Write recordings and frames as Parquet, or as CSV where pyarrow is not installed."""
-    return [_write(out / 'recordings_table', _RECORDING_COLUMNS, _recording_rows(outcomes)),
-            _write(out / 'frames_table', _FRAME_COLUMNS, _frame_rows(out, outcomes))]
+    return [_write(out / _TABLES[0], _RECORDING_COLUMNS, _recording_rows(outcomes)),
+            _write(out / _TABLES[1], _FRAME_COLUMNS, _frame_rows(out, outcomes))]
 
 
 def write_outcomes(out: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write everything that is known of each recording, pictures apart, as JSON."""
-    path = out / 'fleet.json'
+    path = out / OVERVIEW
     content = [{**asdict(outcome), 'status': status_of(outcome)} for outcome in outcomes]
     for entry in content:
         for frame in (entry['comparison'] or {}).get('worst', ()):
             del frame['picture']
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
     return path
 
 
@@ -99,24 +105,39 @@ def _frame_rows(out: Path, outcomes: Sequence[Outcome]) -> Iterator[Row]:
 
 
 def _write(path: Path, columns: dict[str, str], rows: Iterator[Row]) -> Path:
-    if find_spec('pyarrow') is None:
-        return _write_csv(path.with_suffix('.csv'), columns, rows)
-    return _write_parquet(path.with_suffix('.parquet'), columns, rows)
+    path = path.with_suffix(table_suffix())
+    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        write = _write_csv if path.suffix == '.csv' else _write_parquet
+        write(partial, columns, rows)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
 
 
-def _write_csv(path: Path, columns: dict[str, str], rows: Iterator[Row]) -> Path:
+def table_suffix() -> str:
+    """Of the tables, as what is installed can write them."""
+    return '.csv' if find_spec('pyarrow') is None else '.parquet'
+
+
+def names_of_results(recordings: Iterable[str]) -> list[str]:
+    """What a fleet writes into its folder beside `recordings/`, whose parts list their own."""
+    return [*(f'{table}{table_suffix()}' for table in _TABLES), OVERVIEW, REPORT,
+            *(f'{STATE}/{name}.json' for name in recordings)]
+
+
+def _write_csv(path: Path, columns: dict[str, str], rows: Iterator[Row]) -> None:
     with path.open('w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(rows)
-    return path
 
 
-def _write_parquet(path: Path, columns: dict[str, str], rows: Iterator[Row]) -> Path:
+def _write_parquet(path: Path, columns: dict[str, str], rows: Iterator[Row]) -> None:
     import pyarrow
     from pyarrow import parquet
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in columns.items()])
     with parquet.ParquetWriter(path, schema) as writer:
         while part := list(islice(rows, ROWS_AT_A_TIME)):
             writer.write_table(pyarrow.Table.from_pylist(part, schema))
-    return path

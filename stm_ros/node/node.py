@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
 from stm_ros.inference.allocation import give_back_freed_memory
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
@@ -157,9 +158,11 @@ class StmTracker(SteadyLifecycleNode):
             self._depth.configure(lambda: self.settings)
             self._health.configure(settings.diagnostics_period)
             assert self._tracker is not None
+            segmenter = segmenter_for(settings.model, settings.weights or None,
+                                      self._tracker.device, settings.segmenter)
             self._requests = Requests(self._tracker, self._streams,
                                       Path(settings.snapshot_dir).expanduser(),
-                                      settings.max_megapixels)
+                                      settings.max_megapixels, segmenter)
             super().on_configure(state)
         except Exception:
             self._release()

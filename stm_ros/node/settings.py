@@ -31,6 +31,9 @@ class NodeSettings:
     weights: str = setting(
         '', meaning='path of the weights, or research or permissive for those that ship with '
                     'stm_lite; empty for research')
+    segmenter: str = setting(
+        'auto', meaning='what turns boxes and points into masks: auto for the head in the '
+                        'weights, grabcut, or one that another package offers')
     device: str = setting('auto', meaning='torch device; auto is cuda where there is one, else cpu')
     threads: int = setting(
         0, low=0, high=256,

@@ -13,7 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.output_folder import OutputFolder
+from stm_ros.vision.output_folder import write_result
 
 LAYOUTS = ('training', 'davis')
 _QUALITY = 93
@@ -44,9 +47,17 @@ class ClipFolder:
         return all(folder.is_dir() for folder in self._places(name).values())
 
     def write(self, name: str, frames: Iterable[TrueFrame]) -> None:
-        """Write a clip; what is left of an earlier, interrupted attempt is replaced."""
+        """Write a clip; what is left of an earlier, interrupted attempt is replaced.
+
+        :raises InputError: where something else has its name.
+        """
         # beside the root, where nobody who reads it takes half a clip for a whole one
         unfinished = self.root.parent / f'.unfinished_{self.root.name}_{name}'
+        for part, place in self._places(name).items():
+            if place.exists() and not _was_moved(unfinished, part):
+                raise InputError(f'{place} is there, but is no whole clip that stm wrote: name '
+                                 'another folder, or move it away')
+        self._list_may_be_written()
         shutil.rmtree(unfinished, ignore_errors=True)
         for index, frame in enumerate(frames):
             self._write_frame(unfinished, index, frame)
@@ -67,10 +78,15 @@ class ClipFolder:
                 'images': self.root / 'JPEGImages' / _RESOLUTION / name}
 
     def _list(self) -> None:
-        folder = self.root / 'ImageSets' / '2017'
-        folder.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in (self.root / 'JPEGImages' / _RESOLUTION).iterdir())
-        (folder / f'{self.split}.txt').write_text('\n'.join(names) + '\n', encoding='utf-8')
+        write_result(self._list_file(), ('\n'.join(names) + '\n').encode())
+
+    def _list_file(self) -> Path:
+        return self.root / 'ImageSets' / '2017' / f'{self.split}.txt'
+
+    def _list_may_be_written(self) -> None:
+        if self.layout == 'davis':
+            OutputFolder(self._list_file().parent, [self._list_file().name], shared=True)
 
     def _write_frame(self, folder: Path, index: int, frame: TrueFrame) -> None:
         for part in ('images', 'masks') + (('depth',) if frame.depth is not None else ()):
@@ -84,6 +100,13 @@ class ClipFolder:
             _write_bytes(folder / 'masks' / f'{name}.png', frame.label_map)
         if frame.depth is not None:
             _write_bytes(folder / 'depth' / f'{name}.png', depth_in_millimetres(frame.depth))
+
+
+def _was_moved(unfinished: Path, part: str) -> bool:
+    """Whether an attempt that was broken off had moved one of its parts into place."""
+    if part == '' or (unfinished / part).exists():
+        return False
+    return unfinished.is_dir() and any(unfinished.glob('*/*'))
 
 
 def depth_in_millimetres(depth: np.ndarray) -> np.ndarray:

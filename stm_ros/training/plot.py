@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training log as a picture."""
 import csv
+import io
 from pathlib import Path
+
+from stm_ros.vision.output_folder import write_atomically
 
 
 def plot_log(log: Path, picture: Path) -> None:
@@ -20,5 +23,7 @@ def plot_log(log: Path, picture: Path) -> None:
         axis.set_title(name.replace('_', ' '))
         axis.set_xlabel('iteration')
         axis.grid(alpha=0.3)
-    figure.savefig(picture, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110, format='png')
+    write_atomically(picture, drawn.getvalue())
     pyplot.close(figure)

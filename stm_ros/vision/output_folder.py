@@ -90,12 +90,14 @@ class OutputFolder:
             if place.is_symlink():
                 raise InputError(f'{place} is a link; stm writes no results through links')
             replaced.update(_files_of(self.path, place))
+        foreign = sorted(replaced - set(listed))
         for name in sorted(replaced):
             self._refuse_input(name)
-            if name not in listed:
+            if name in foreign:
                 raise InputError(
                     f'{self.path / name} was not written by stm (no {MANIFEST} beside lists it) '
-                    'and would be replaced: name another output folder, or move it away')
+                    f'and would be replaced{_and_others(foreign[1:])}: name another output '
+                    'folder, or move away or remove what is in the way')
             if not _is_unchanged(self.path / name, listed[name]):
                 raise InputError(
                     f'{self.path / name} was changed since stm wrote it and would be replaced: '
@@ -148,15 +150,43 @@ def refuse_overlap(output: Path, inputs: Iterable[Path]) -> None:
                                  'overwritten: name another output folder')
 
 
-def own_living_files(folder: Path, names: Iterable[str]) -> None:
+def own_living_files(folder: Path, names: Iterable[str], inputs: Iterable[str | Path] = (),
+                     adopted: Iterable[str] = ()) -> None:
     """List files in their folder's manifest that go on changing, such as logs.
 
-    :raises InputError: where there is one that stm did not write; then none is listed.
+    :param inputs: files that are read, which must stay as they are.
+    :param adopted: those of `names` that stm wrote although nothing lists them.
+    :raises InputError: where there is one that stm did not write, or that is an input; then none
+        is listed.
     """
-    names = list(names)
-    OutputFolder(folder, names, shared=True)
+    named, known, given = list(names), set(adopted), list(inputs)
+    OutputFolder(folder, [name for name in named if name not in known], given, shared=True)
+    for name in known:
+        for each in given:
+            if _is_same(folder / name, Path(each)):
+                raise InputError(f'{folder / name} would be replaced, and it is an input: name '
+                                 'another output')
     folder.mkdir(parents=True, exist_ok=True)
-    _write_manifest(folder, {**_read_manifest(folder), **{name: [_LIVING] for name in names}})
+    _write_manifest(folder, {**_read_manifest(folder), **{name: [_LIVING] for name in named}})
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether stm says in a folder what it wrote there."""
+    return (folder / MANIFEST).is_file()
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write one file of results, whole or not at all, and list it in its folder's manifest.
+
+    :raises InputError: where there is one that stm did not write, or that was changed since.
+    """
+    OutputFolder(path.parent, [path.name], shared=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listed, digest = _read_manifest(path.parent), hashlib.sha256(content).hexdigest()
+    # both, so that a kill in between leaves no file that nobody owns
+    _write_manifest(path.parent, {**listed, path.name: [*listed.get(path.name, []), digest]})
+    write_atomically(path, content)
+    _write_manifest(path.parent, {**listed, path.name: [digest]})
 
 
 @contextmanager
@@ -194,6 +224,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _and_others(names: list[str]) -> str:
+    """The files beside a first one, in words."""
+    if not names:
+        return ''
+    left = f' and {len(names) - 3} more' if len(names) > 3 else ''
+    return f', as would {", ".join(names[:3])}{left}'
 
 
 def _files_of(root: Path, place: Path) -> list[str]:
