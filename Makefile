@@ -60,7 +60,7 @@ reference: setup
 figures: setup
 	.venv/bin/python scripts/figures.py $(if $(ONLY),--only '$(ONLY)') $(if $(RENDER),--render) $(if $(DAVIS),--davis '$(DAVIS)')
 
-pictures: setup
+pictures: setup-console
 	.venv/bin/python scripts/pictures.py
 
 clean:

@@ -10,6 +10,7 @@ the lifecycles of the robot configures and activates it.
     ros2 launch stm_ros stm.launch.py streams:="[wrist, head]" namespace:=robot1
     ros2 launch stm_ros stm.launch.py streams:="[wrist, head]" image:="[/cam1/image, /cam2/image]"
     ros2 launch stm_ros stm.launch.py console:=true
+    ros2 launch stm_ros stm.launch.py image:=/cam/color depth:=/cam/depth camera_info:=/cam/info
 
 Arguments that are left empty leave a parameter to params_file, and to SetParameter of a launch file
 that includes this one.
@@ -33,11 +34,14 @@ from launch_ros.substitutions import FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare('stm_ros'), 'config', 'stm.yaml'])
 
+#: arguments that are remappings of topics
+INPUTS = ('image', 'depth', 'camera_info')
 #: arguments that are parameters of the node, with what turns a text into a value
 PARAMETERS = {
     'autostart': bool, 'use_sim_time': bool, 'image_transport': str, 'image_reliability': str,
     'device': str, 'model': str, 'weights': str, 'threads': int, 'input_size': int,
-    'references': str, 'autosave': float, 'mode': str, 'max_rate': float}
+    'references': str, 'autosave': float, 'mode': str, 'max_rate': float,
+    'depth.transport': str}
 _MEANINGS = {
     'autostart': 'whether the node configures and activates itself',
     'use_sim_time': 'whether time comes from /clock',
@@ -47,7 +51,8 @@ _MEANINGS = {
     'threads': 'processor threads of the network; 0 measures', 'input_size': 'shorter side in px',
     'references': 'snapshot or folder of references that is known from the start',
     'autosave': 'seconds between two saves, from which a restart goes on; 0 for never',
-    'mode': 'continuous or on_demand', 'max_rate': 'images a second and stream at most; 0: all'}
+    'mode': 'continuous or on_demand', 'max_rate': 'images a second and stream at most; 0: all',
+    'depth.transport': 'raw or compressedDepth'}
 
 ARGUMENTS = (
     DeclareLaunchArgument('name', default_value='stm_tracker', description='name of the node'),
@@ -59,6 +64,14 @@ ARGUMENTS = (
         'image', default_value='',
         description='image topic; with several `streams` a YAML list of as many. Empty: image, or '
                     '<stream>/image'),
+    DeclareLaunchArgument(
+        'depth', default_value='',
+        description='topic of depth aligned to image, as many as streams; given, depth.enabled is '
+                    'true. Empty: depth, or <stream>/depth, if params_file enables it'),
+    DeclareLaunchArgument(
+        'camera_info', default_value='',
+        description='topic of its CameraInfo, as many. Empty: camera_info, or <stream>/camera_info'
+        ),
     DeclareLaunchArgument(
         'streams', default_value='',
         description='YAML list of stream names, e.g. "[wrist, head]"; empty: as params_file says'),
@@ -99,6 +112,8 @@ def parameters_of(context: LaunchContext) -> dict:
     streams = list_of(given(context, 'streams'))
     if streams:
         found['streams'] = streams
+    if given(context, 'depth'):
+        found['depth.enabled'] = True
     return found
 
 
@@ -109,15 +124,17 @@ def list_of(text: str) -> list[str]:
 
 
 def remappings_of(context: LaunchContext) -> list[tuple[str, str]]:
-    """Where the image topics are; as many topics as streams, or ValueError."""
-    topics, streams = list_of(given(context, 'image')), list_of(given(context, 'streams'))
-    if not topics:
-        return []
-    if len(topics) != max(1, len(streams)):
-        raise ValueError(f'image names {len(topics)} topics and streams {len(streams)}; as many of '
-                         'each are accepted, e.g. streams:="[a, b]" image:="[/a/image, /b/image]"')
-    names = ['image'] if len(topics) == 1 else [f'{stream}/image' for stream in streams]
-    return list(zip(names, topics, strict=True))
+    """Where the input topics are; as many topics as streams, or ValueError."""
+    streams, found = list_of(given(context, 'streams')), []
+    for kind in INPUTS:
+        topics = list_of(given(context, kind))
+        if topics and len(topics) != max(1, len(streams)):
+            raise ValueError(f'{kind} names {len(topics)} topics and streams {len(streams)}; as '
+                             'many of each are accepted, e.g. streams:="[a, b]" '
+                             f'{kind}:="[/a/{kind}, /b/{kind}]"')
+        names = [kind] if len(topics) == 1 else [f'{stream}/{kind}' for stream in streams]
+        found += list(zip(names, topics, strict=False))
+    return found
 
 
 def likely_misspelt(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -1,10 +1,10 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Makes the pictures of the tutorial with the tool itself: `make pictures`.
+Makes the pictures of the documentation with the tool itself: `make pictures`.
 
 The clip is composed of photographs in the public domain (stm_ros' synthetic clips say of which).
-The picture of the report needs a Chromium; without one it stays as it is.
+The pictures of the report and of the console need a Chromium; without one they stay as they are.
 """
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import console_pictures
 import cv2
 
 from stm_ros.cli.main import main as stm
@@ -52,7 +53,8 @@ def screenshot(page: Path, path: Path, size: str = '1100,1150') -> None:
     subprocess.run([browser, '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
                     f'--user-data-dir={OUT / "browser"}', f'--window-size={size}',
                     f'--screenshot={whole}', page.as_uri()], check=True, capture_output=True)
-    write_image(path, read_image(whole))
+    cv2.imwrite(str(path), cv2.imread(str(whole)),
+                [cv2.IMWRITE_JPEG_QUALITY, console_pictures.QUALITY])
 
 
 def main() -> int:
@@ -72,6 +74,10 @@ def main() -> int:
     write_image(IMAGES / 'tutorial_frames.jpg', contact_sheet(
         [frames[index] for index in SHOWN], [f'frame {index}' for index in SHOWN], columns=3))
     screenshot(OUT / 'cup' / 'report.html', IMAGES / 'report.jpg')
+    if missing := console_pictures.what_is_missing():
+        print(f'no {missing}: the pictures of the console stay as they are')
+    else:
+        console_pictures.make(IMAGES)
     return 0
 
 

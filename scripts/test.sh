@@ -15,6 +15,8 @@ part() {
 # A graph of its own, so that nothing else on this network or machine is heard.
 export ROS_DOMAIN_ID=${STM_TEST_DOMAIN:-$((RANDOM % 101 + 1))}
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+# Node, browser and test share the cores: threads that wait must sleep, not spin.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 for name in "$@"; do
     case $name in

@@ -176,6 +176,18 @@ def test_ros_that_works() -> None:
     assert 'messages' in {item.subject for item in findings}
 
 
+@ros_present
+@pytest.mark.parametrize('distro, told', [(None, 'source a ROS 2'), ('jazzy', 'sudo apt install')])
+def test_a_missing_package_is_sought_where_this_ros_came_from(distro, told) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != 'ROS_DISTRO'}
+    if distro:
+        environment['ROS_DISTRO'] = distro
+    missing = [item for item in check_ros(environment)[0] if item.subject == 'vision_msgs']
+    if not missing:
+        pytest.skip('vision_msgs is here')
+    only(missing, Level.NOTE, '~/detections', told)
+
+
 def test_a_python_without_rclpy(tmp_path: Path) -> None:
     bare = (sys.executable, '-I', '-S')
     findings, middleware = check_ros({}, bare, tmp_path)

@@ -18,6 +18,7 @@ from test_report import assert_self_contained
 
 from stm_ros.cli.evaluate import changed_config
 from stm_ros.cli.main import main
+from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.training.export import export_weights
 from stm_ros.vision.image_files import read_mask
@@ -136,16 +137,44 @@ def test_the_page_says_the_same(outcome: Path) -> None:
     page = (outcome / 'report.html').read_text()
     outline = assert_self_contained(page)
     titles = [part.text for part in outline.named('h2')]
-    assert titles == ['Sequences', 'Attributes', 'Over time', 'Worst frames', 'Confidence',
-                      'Robustness', 'What memory buys', 'Settings']
+    assert titles == [
+        'The run at a glance', 'Sequences', 'Attributes', 'Over time', 'Worst frames',
+        'Least sure', 'Time a frame', 'Confidence', 'Robustness', 'What memory buys', 'Settings']
     results = json.loads((outcome / 'results.json').read_text())
     cells = [part.text for part in outline.named('td')]
     for entry in results['sequences'].values():
         assert f'{100 * entry["J&F"]:.1f}' in cells
     assert 'tracker.memorize_every' in [part.text for part in outline.named('th')]
-    # three frames of each sequence are scored; the other picture is of the damage
+    # three frames of each sequence are scored; the last picture is of the damage
     alternatives = [part.attributes['alt'] for part in outline.named('img')]
-    assert alternatives[-1] == 'dark at strength 2' and len(alternatives) == 7
+    assert alternatives[-1] == 'dark at strength 2'
+    assert sum(', frame 0000' in words for words in alternatives) == 6
+    assert 'annotated one, frame 3' in alternatives and 'annotated two, frame 3' in alternatives
+
+
+def test_the_page_shows_how_the_objects_went(outcome: Path) -> None:
+    """State, area, box and memory of every object; the time of every frame, the slowest first."""
+    outline = assert_self_contained((outcome / 'report.html').read_text())
+    charts = [part.attributes['aria-label'] for part in outline.named('svg')]
+    for words, count in (('J and confidence of', 3), ('state', 3), ('area', 3), ('box:', 6),
+                         ('share of attention', 3), ('frames by the time', 1)):
+        assert sum(name.startswith(words) for name in charts) == count, words
+    captions = [part.text for part in outline.named('figcaption')]
+    assert sum('confidence 0.' in text for text in captions) >= 2
+    slow = [int(text.split()[-2]) for text in captions if text.endswith(' ms')]
+    assert slow == sorted(slow, reverse=True) and len(slow) == 2
+
+
+@pytest.mark.skipif(not SHIPPED_WEIGHTS.is_file(), reason=f'no weights at {SHIPPED_WEIGHTS}')
+def test_the_page_shows_the_memory_of_each_object(davis: Path, tmp_path: Path) -> None:
+    """With weights that find something; several workers send what they watched."""
+    out = tmp_path / 'out'
+    assert evaluate('--dataset', 'davis2017', '--root', davis, '--out', out, '--workers', 2,
+                    '--engine', 'processes') == 0
+    outline = assert_self_contained((out / 'report.html').read_text())
+    captions = [part.text for part in outline.named('figcaption')]
+    assert sum(text.startswith('reference, given') for text in captions) == 3
+    assert 'one, frame 3, 0.08 s' in captions
 
 
 def test_several_workers_find_what_one_finds(outcome: Path, davis: Path, weights: Path,

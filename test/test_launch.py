@@ -78,6 +78,18 @@ def test_as_many_topics_as_streams():
         module.remappings_of(context_with(module, streams='[a, b]', image='/a'))
 
 
+def test_a_topic_of_depth_enables_it():
+    module = loaded('stm')
+    context = context_with(module, image='/cam/color', depth='/cam/depth', camera_info='/cam/info')
+    assert module.parameters_of(context) == {'depth.enabled': True}
+    assert module.remappings_of(context) == [
+        ('image', '/cam/color'), ('depth', '/cam/depth'), ('camera_info', '/cam/info')]
+    two = context_with(module, streams='[a, b]', depth='[/a/depth, /b/depth]')
+    assert module.remappings_of(two) == [('a/depth', '/a/depth'), ('b/depth', '/b/depth')]
+    with pytest.raises(ValueError, match='depth names 1 topics and streams 2'):
+        module.remappings_of(context_with(module, streams='[a, b]', depth='/a'))
+
+
 def test_every_argument_that_is_a_parameter_is_one_of_the_node():
     """Read from the source, so that it holds where launch is not installed, too."""
     tree = ast.parse((ROOT / 'launch' / 'stm.launch.py').read_text())

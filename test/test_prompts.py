@@ -1,14 +1,17 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes and points to masks, judged by a scene whose truth is known."""
+"""Boxes and points to masks by GrabCut, judged by a scene whose truth is known."""
 import cv2
 import numpy as np
 import pytest
 
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.prompts import mask_from_box
-from stm_ros.vision.prompts import mask_from_points
+from stm_ros.vision.grabcut import GrabCut
+from stm_ros.vision.grabcut import mask_from_box
+from stm_ros.vision.grabcut import mask_from_points
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import along
 from stm_ros.vision.prompts import parse_box
 
 
@@ -100,3 +103,20 @@ def test_box_from_text():
 def test_points_that_are_no_numbers_are_refused(point):
     with pytest.raises(InputError, match='not finite'):
         mask_from_points(scene()[0], [(90.0, 60.0), point], [True, False])
+
+
+def test_a_prompt_of_either_kind_is_segmented_and_said():
+    image, truth = scene()
+    for prompt in (Prompt(Box(55, 26, 70, 68)), Prompt(None, ((90, 60),), (True,)),
+                   Prompt(Box(55, 26, 70, 68), ((90, 60),), (True,))):
+        found = GrabCut().segment(image, prompt)
+        assert iou(found.mask, truth) > 0.95 and found.meaning == 'by GrabCut'
+    with pytest.raises(InputError, match='neither a box nor points'):
+        GrabCut().segment(image, Prompt())
+
+
+def test_a_scribble_is_points_close_to_one_another():
+    points = along([(10, 10), (40, 50), (40, 50.5)])
+    assert points[0] == (10, 10) and points[-1] == (40, 50.5)
+    assert np.hypot(*np.diff(points, axis=0).T).max() <= 4.0 and len(points) == 15
+    assert along([(3, 4)]) == ((3, 4),) and along([]) == ()

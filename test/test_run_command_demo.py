@@ -18,9 +18,9 @@ from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.writers import VideoWriter
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.grabcut import mask_from_box
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_mask
-from stm_ros.vision.prompts import mask_from_box
 
 ros_present = pytest.mark.skipif(
     find_spec('rclpy') is None, reason='needs rclpy: run `make test`, or source a ROS 2')

@@ -27,15 +27,16 @@ from stm_ros.cli.window import why_no_window
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.replay.camera import CameraSource
 from stm_ros.replay.camera import is_camera
-from stm_ros.replay.showing import Prompt
 from stm_ros.replay.showing import reference_of_mask
 from stm_ros.replay.showing import reference_of_prompts
 from stm_ros.replay.writers import VideoWriter
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.grabcut import GrabCut
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_mask
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.prompts import Prompt
 
 FRAMES = 12
 weights_shipped = pytest.mark.skipif(
@@ -211,7 +212,7 @@ def test_what_is_drawn_becomes_a_prompt() -> None:
     selection.press(52, 48)
     selection.release(54, 50)
     assert selection.prompt().points == ((125, 85), (52, 48))
-    picture = proposal(image, selection)
+    picture = proposal(image, selection, GrabCut())
     changed = np.abs(picture.astype(int) - image).sum(axis=2) > 30
     # the square is not the target, but the help may be written over a part of it
     assert changed[truth == 1].mean() > 0.9 and changed[truth == 2].mean() < 0.4

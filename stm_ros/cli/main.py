@@ -15,6 +15,7 @@ PROGRAM_ERROR = 70
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
     'reliability': 'reliability', 'context': 'context', 'train': 'train',
+    'train-prompt': 'train_prompt', 'eval-prompts': 'eval_prompts',
     'calibrate': 'calibrate', 'bench': 'bench',
     'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
     'console': 'console', 'fleet': 'fleet'}
@@ -28,6 +29,8 @@ _SUMMARIES = {
     'reliability': 'measure how honest the tracker is about targets that leave or hide',
     'context': 'measure whether a target seen badly is explained by clean views from memory',
     'train': 'train stm_lite',
+    'train-prompt': 'train the head that turns a box, points or a scribble into a mask',
+    'eval-prompts': 'measure masks from boxes and points against the truth, beside GrabCut',
     'calibrate': 'fit what the confidence of weights means, and write it into them',
     'bench': 'measure what a frame takes, stage by stage, on this machine',
     'memory': 'look into a saved memory; its references as a folder, and back',

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from stm_ros.cli.prompting import add_segmenter_option
+from stm_ros.cli.prompting import chosen_segmenter
 from stm_ros.cli.replay_more import add_more_arguments
 from stm_ros.cli.replay_more import against_baseline
 from stm_ros.cli.replay_more import bag_of
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument('--reference-mask', help='mask of the target in that picture: 0 and 255, '
                        'or target ids')
     shown.add_argument('--box', metavar='X,Y,W,H', help='box around the target in that picture; '
-                       'GrabCut turns it into a mask')
+                       'it is turned into a mask')
     parser.add_argument('--target-id', type=int, help='id of the one target that is shown, 1..254 '
                         '(default 1; a mask of ids names its targets itself)')
     parser.add_argument('--label', help='name of the one target that is shown')
@@ -63,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', default='stm_lite', help='network (default stm_lite)')
     parser.add_argument('--weights', help='its weights; the shipped ones if left out')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
+    add_segmenter_option(parser)
     add_more_arguments(parser)
 
 
@@ -93,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
                  else read_image(arguments.reference_image))
         picture = arguments.reference_image or _file_of_first(source)
         shown = show_reference(image, picture, arguments.reference_mask, box,
-                               target_id=arguments.target_id)
+                               target_id=arguments.target_id,
+                               segmenter=chosen_segmenter(arguments))
         print(f'mask: {shown.meaning}')
         # a picture of another occasion says nothing about where the target is now
         tracker.add_reference(image, shown.label_map, one_label(arguments.label, shown),

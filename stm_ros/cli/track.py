@@ -17,6 +17,8 @@ import numpy as np
 import torch
 
 from stm_ros.cli.evaluate import changed_config
+from stm_ros.cli.prompting import add_segmenter_option
+from stm_ros.cli.prompting import chosen_segmenter
 from stm_ros.cli.settings import add_set_option
 from stm_ros.cli.window import Window
 from stm_ros.cli.window import why_no_window
@@ -26,8 +28,6 @@ from stm_ros.replay.demo_clips import composed_source
 from stm_ros.replay.offline import REPORT
 from stm_ros.replay.offline import ReplaySummary
 from stm_ros.replay.offline import replay
-from stm_ros.replay.showing import Point
-from stm_ros.replay.showing import Prompt
 from stm_ros.replay.showing import Reference
 from stm_ros.replay.showing import reference_of_mask
 from stm_ros.replay.showing import reference_of_prompts
@@ -43,6 +43,9 @@ from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.output_folder import OutputFolder
+from stm_ros.vision.prompts import Point
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import along
 from stm_ros.vision.prompts import parse_box
 
 DEMO = 'demo'
@@ -61,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='point on it; may be repeated, also inside a --box')
     shown.add_argument('--not-point', action='append', default=[], metavar='X,Y',
                        help='point that is not on it')
+    shown.add_argument('--scribble', action='append', default=[], metavar='"X,Y X,Y ..."',
+                       help='line drawn over it, by its corners; may be repeated')
     shown.add_argument('--mask', help='picture of 0 and 255, or of target ids')
     shown.add_argument('--click', action='store_true', help='draw it in a window')
     shown.add_argument('--label', action='append', default=[], metavar='NAME',
@@ -80,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument('--model', default='stm_lite', help='(%(default)s)')
     network.add_argument('--weights', help='its weights; the shipped ones if left out')
     network.add_argument('--device', default='cpu', help='cpu or cuda (%(default)s)')
+    add_segmenter_option(network)
     add_set_option(network)
 
 
@@ -104,8 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     def show_reference(first: Frame) -> None:
         image = first.image if arguments.image is None else read_image(arguments.image)
         reference = _reference(arguments, image, window, arguments.image or _first_file(source))
-        if reference.meaning:
-            print(f'mask: {reference.meaning}')
+        print(f'mask: {reference.meaning}')
         # a picture of another occasion says nothing about where the target is now
         tracker.add_reference(image, reference.label_map, reference.labels,
                               stamp_ns=first.stamp_ns, place_hint=arguments.image is None)
@@ -165,10 +170,10 @@ class Progress:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.max_frames is not None and arguments.max_frames < 1:
         raise InputError(f'--max-frames {arguments.max_frames} is less than one')
-    has_points = bool(arguments.point or arguments.not_point)
-    ways = [name for name, given in (('--box or --point', bool(arguments.box) or has_points),
-                                     ('--mask', bool(arguments.mask)),
-                                     ('--click', arguments.click)) if given]
+    has_points = bool(arguments.point or arguments.not_point or arguments.scribble)
+    given = {'--box, --point or --scribble': bool(arguments.box) or has_points,
+             '--mask': bool(arguments.mask), '--click': arguments.click}
+    ways = [name for name, is_given in given.items() if is_given]
     if arguments.first_frame:
         return
     if len(ways) != 1:
@@ -220,15 +225,25 @@ def _reference(arguments: argparse.Namespace, image: np.ndarray, window: Window 
                image_file: str | Path | None) -> Reference:
     if arguments.mask:
         return reference_of_mask(image, arguments.mask, arguments.label, image_file)
+    segmenter = chosen_segmenter(arguments)
     if window is not None and arguments.click:
-        return reference_of_prompts(image, [window.choose(image)], arguments.label)
+        chosen = window.choose(image, segmenter)
+        return reference_of_prompts(image, [chosen], arguments.label, segmenter)
     boxes = [parse_box(text) for text in arguments.box]
     points = [_point(text) for text in (*arguments.point, *arguments.not_point)]
-    if not points:
-        return reference_of_prompts(image, [Prompt(box) for box in boxes], arguments.label)
+    strokes = [along(_stroke(text)) for text in arguments.scribble]
+    if not points and not strokes:
+        prompts = [Prompt(box) for box in boxes]
+        return reference_of_prompts(image, prompts, arguments.label, segmenter)
     on_target = (True,) * len(arguments.point) + (False,) * len(arguments.not_point)
-    prompt = Prompt(boxes[0] if boxes else None, tuple(points), on_target)
-    return reference_of_prompts(image, [prompt], arguments.label)
+    drawn = tuple(point for stroke in strokes for point in stroke)
+    prompt = Prompt(boxes[0] if boxes else None, (*points, *drawn),
+                    on_target + (True,) * len(drawn))
+    return reference_of_prompts(image, [prompt], arguments.label, segmenter)
+
+
+def _stroke(text: str) -> list[Point]:
+    return [_point(part) for part in text.split()]
 
 
 def _point(text: str) -> Point:

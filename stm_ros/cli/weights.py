@@ -19,7 +19,7 @@ from stm_ros.vision.output_folder import refuse_existing
 if TYPE_CHECKING:
     from stm_ros.networks.interface import SpaceTimeNetwork
 
-_ACTIONS = ('list', 'fetch', 'check', 'convert', 'average')
+_ACTIONS = ('list', 'fetch', 'check', 'convert', 'average', 'merge')
 _PROGRESS_BYTES = 1_000_000
 
 
@@ -29,7 +29,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help='list: what ships and what others publish, under which licence; '
                              'fetch: download published weights, nothing else ever does; check: '
                              'does the file fit the network; convert: write safetensors; '
-                             'average: the mean of several, of one training at different times')
+                             'average: the mean of several, of one training at different times; '
+                             'merge: the first file with the head for prompts of the second')
     parser.add_argument('weights', nargs='*', metavar='FILE', help='.pth or .safetensors; for '
                         f'fetch a name: {", ".join(item.name for item in PUBLISHED)}')
     parser.add_argument('--model', choices=NETWORK_NAMES, help='the network it should fit '
@@ -50,16 +51,17 @@ def run(arguments: Namespace) -> int:
     :raises InputError: for a number of files or an --out that the action does not take.
     """
     action, words = arguments.action, arguments.weights
-    accepted = {'list': (0, 0), 'average': (2, sys.maxsize)}.get(action, (1, 1))
+    accepted = {'list': (0, 0), 'average': (2, sys.maxsize), 'merge': (2, 2)}.get(action, (1, 1))
     if not accepted[0] <= len(words) <= accepted[1]:
-        takes = {'list': 'no file', 'fetch': 'one name', 'average': 'two or more files'}
+        takes = {'list': 'no file', 'fetch': 'one name', 'average': 'two or more files',
+                 'merge': 'two files, weights and a head for prompts,'}
         raise InputError(f'{action} takes {takes.get(action, "one file")}; {len(words)} given')
     if action == 'list':
         return _list()
     if action == 'fetch':
         return _fetch(arguments)
-    if action == 'average' and arguments.out is None:
-        raise InputError('average needs --out')
+    if action in ('average', 'merge') and arguments.out is None:
+        raise InputError(f'{action} needs --out')
     from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
     paths = [Path(word) for word in words]
     out = arguments.out or paths[0].with_suffix('.safetensors')
@@ -68,10 +70,53 @@ def run(arguments: Namespace) -> int:
             expect_kind(path, FileKind.WEIGHTS, '.pth or .safetensors')
     if action != 'check':
         _check_out(out, paths)
+    if action == 'merge':
+        return _merge(paths[0], paths[1], out)
     networks = [_load(path, arguments.model) for path in paths]
     if action != 'check':
-        _write(networks, out, arguments.half)
+        _write(networks, _common_head(paths), out, arguments.half)
     return 0
+
+
+def _merge(weights: Path, donor: Path, out: Path) -> int:
+    """Write `weights` with the head for prompts of `donor`; all else stays as it is."""
+    from safetensors.torch import save_file
+
+    from stm_ros.networks.checkpoints import read_checkpoint
+    from stm_ros.networks.checkpoints import with_prompt_head
+    weights, donor = _shipped(weights), _shipped(donor)
+    state, metadata = with_prompt_head(*read_checkpoint(weights), donor)
+    with new_file(out) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(partial),
+                  metadata)
+    _load(out, 'stm_lite')
+    print(f'wrote {out}: {weights} with the head for prompts of {donor}')
+    return 0
+
+
+def _shipped(path: Path) -> Path:
+    from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
+    return SHIPPED_BY_NAME.get(str(path), path)
+
+
+def _common_head(paths: list[Path]) -> 'dict[str, dict]':
+    """The head for prompts of the first file and what is told of it; {} where no mean keeps it.
+
+    A head is for one trunk: the mean of several trunks is another one.
+    """
+    from stm_ros.networks.checkpoints import read_checkpoint
+    from stm_ros.networks.prompting import PREFIX
+    from stm_ros.networks.prompting import trunk_digest
+    contents = [read_checkpoint(_shipped(path)) for path in paths]
+    state, metadata = contents[0]
+    head = {name: tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    if not head:
+        return {}
+    if len({trunk_digest(each) for each, _ in contents}) > 1:
+        print(f'the head for prompts of {paths[0]} is left out: the trunks differ')
+        return {}
+    return {'state': head, 'metadata': {name: text for name, text in metadata.items()
+                                        if name.startswith('prompt_')}}
 
 
 def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
@@ -88,9 +133,22 @@ def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
     print(f'{path} fits {name}: {count / 1e6:.1f} million parameters')
     for key, value in sorted(network.metadata.items()):
         print(f'  {key}: {value}')
+    if name == 'stm_lite':
+        _say_head(path)
     if 'calibration' not in network.metadata:
         print('  confidence is not calibrated: `stm calibrate` fits it on annotated video')
     return network
+
+
+def _say_head(path: Path) -> None:
+    from stm_ros.networks.checkpoints import prompt_head_of
+    from stm_ros.networks.checkpoints import read_checkpoint
+    head = prompt_head_of(*read_checkpoint(_shipped(path)), path)
+    if head is None:
+        print('  no head for prompts: boxes and points are segmented by GrabCut')
+    else:
+        count = sum(tensor.numel() for tensor in head.parameters())
+        print(f'  a head for prompts: {count / 1e6:.1f} million parameters')
 
 
 def _list() -> int:
@@ -172,7 +230,8 @@ def _check_out(out: Path, paths: list[Path]) -> None:
     refuse_existing(out)
 
 
-def _write(networks: 'list[SpaceTimeNetwork]', out: Path, half: bool) -> None:
+def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Path, half: bool
+           ) -> None:
     """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
     from safetensors.torch import save_file
     states = [network.state_dict() for network in networks]
@@ -181,9 +240,12 @@ def _write(networks: 'list[SpaceTimeNetwork]', out: Path, half: bool) -> None:
         mean = sum(each[name].double() for each in states) / len(states)
         state[name] = (mean.half() if half and first.is_floating_point()
                        else mean.to(first.dtype)).contiguous()
-    metadata = dict(networks[0].metadata)
+    metadata = {name: text for name, text in networks[0].metadata.items()
+                if not name.startswith('prompt_')}
     if len(networks) > 1:
         metadata.pop('calibration', None)
+    state.update(head.get('state', {}))
+    metadata.update(head.get('metadata', {}))
     with new_file(out) as partial:
         save_file(state, str(partial), {**metadata, 'network': networks[0].name, 'format': '1'})
     print(f'wrote {out}')

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 from functools import partial
@@ -15,13 +14,13 @@ from textwrap import wrap
 import cv2
 import numpy as np
 
-from stm_ros.replay.showing import Point
-from stm_ros.replay.showing import Prompt
-from stm_ros.replay.showing import mask_of_prompt
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.overlay import printable
 from stm_ros.vision.overlay import target_colour
+from stm_ros.vision.prompts import Point
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import Segmenter
 
 TITLE = 'stm track'
 HELP = 'drag: box | click: on it | right click: not it | backspace: undo | enter: go | esc: stop'
@@ -112,7 +111,7 @@ class Window:
         key = cv2.waitKey(1) & 0xFF
         return key not in (ord('q'), _ESCAPE) and self._is_open()
 
-    def choose(self, image: np.ndarray) -> Prompt:
+    def choose(self, image: np.ndarray, segmenter: Segmenter) -> Prompt:
         """
         Let a person draw a target in `image` (H×W×3 uint8 RGB), and see the mask it makes.
 
@@ -121,7 +120,7 @@ class Window:
         selection = Selection()
         cv2.setMouseCallback(TITLE, partial(_on_mouse, selection))
         shown: Prompt | None = None
-        picture = proposal(image, selection)
+        picture = proposal(image, selection, segmenter)
         while True:
             cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             key = cv2.waitKey(_WAIT_MS) & 0xFF
@@ -131,7 +130,7 @@ class Window:
                 selection.undo()
             prompt = selection.prompt()
             if prompt != shown:
-                shown, picture = prompt, proposal(image, selection)
+                shown, picture = prompt, proposal(image, selection, segmenter)
             if key in _ENTER and prompt is not None:
                 cv2.setMouseCallback(TITLE, _ignore)
                 return prompt
@@ -145,15 +144,14 @@ class Window:
         return bool(cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1)
 
 
-def proposal(image: np.ndarray, selection: Selection,
-             mask_of: Callable[[np.ndarray, Prompt], np.ndarray] = mask_of_prompt) -> np.ndarray:
+def proposal(image: np.ndarray, selection: Selection, segmenter: Segmenter) -> np.ndarray:
     """The image with what was drawn, and with the mask it makes or the reason why it makes none."""
     picture = image.copy()
     words = HELP
     prompt = selection.prompt()
     if prompt is not None:
         try:
-            mask = mask_of(image, prompt)
+            mask = segmenter.segment(image, prompt).mask
             picture[mask] = np.rint(0.5 * picture[mask] + 0.5 * np.array(target_colour(1)))
         except InputError as error:
             words = str(error)

@@ -86,8 +86,11 @@ def check_ros(environment: Mapping[str, str] | None = None,
         findings.append(fault('cv_bridge', 'is missing: the node cannot read images',
                               '`sudo apt install ros-$ROS_DISTRO-cv-bridge`, or `make setup`'))
     if 'vision_msgs' in found['missing']:
-        findings.append(note('vision_msgs', 'is missing: the node runs without ~/detections',
-                             '`sudo apt install ros-$ROS_DISTRO-vision-msgs` if you want them'))
+        findings.append(note(
+            'vision_msgs', 'is missing: the node runs without ~/detections',
+            '`sudo apt install ros-$ROS_DISTRO-vision-msgs` if you want them'
+            if 'ROS_DISTRO' in environment else
+            'leave it, or install and source a ROS 2: it does not come as a wheel'))
     return findings, str(found['rmw'])
 
 

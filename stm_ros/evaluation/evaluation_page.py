@@ -11,25 +11,30 @@ import numpy as np
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.datasets import Benchmark
+from stm_ros.evaluation.drawing import draw_frame
 from stm_ros.evaluation.perturbations import Perturbation
-from stm_ros.evaluation.plots import draw_frame
 from stm_ros.evaluation.plots import worst_frames
 from stm_ros.evaluation.report import Evaluation
 from stm_ros.evaluation.report import by_sequence
 from stm_ros.evaluation.robustness import Comparison
+from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import Summary
 from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.scoring import summarise_attributes
 from stm_ros.evaluation.sequences import Sequence
+from stm_ros.evaluation.watching import Watches
 from stm_ros.report.charts import Line
 from stm_ros.report.charts import bars
 from stm_ros.report.charts import line_chart
 from stm_ros.report.page import Html
 from stm_ros.report.page import Page
+from stm_ros.report.page import element
 from stm_ros.report.page import gallery
 from stm_ros.report.page import jpeg
 from stm_ros.report.page import picture
 from stm_ros.report.page import table
+from stm_ros.report.watching import still_picture
+from stm_ros.report.watching import time_chart
 
 WORST_FRAMES = 12
 CURVES = 12
@@ -47,11 +52,15 @@ def write_page(path: Path, evaluation: Evaluation, benchmark: Benchmark, predict
     title = f'{settings["dataset"]}, {settings["split"]}'
     page = Page(f'Evaluation: {title}', _sentence(evaluation))
     page.facts(_facts(evaluation))
+    if evaluation.watches is not None and evaluation.watches.durations.count:
+        _add_glance(page, evaluation.watches)
     if evaluation.scores:
         _add_scores(page, evaluation)
         page.section('Worst frames', gallery(_worst(evaluation, benchmark, predictions)),
                      note='The lowest J&F, one frame of each sequence first. The prediction is '
                      'tinted, the truth outlined in white.')
+    if evaluation.watches is not None and evaluation.watches.durations.count:
+        _add_notable(page, evaluation.watches)
     if evaluation.calibration is not None:
         page.section('Confidence', *_calibration(evaluation.calibration),
                      note='Confidence claims the IoU with the truth: the line should lie on the '
@@ -101,20 +110,57 @@ def _add_scores(page: Page, evaluation: Evaluation) -> None:
     attributes = summarise_attributes(evaluation.scores)
     if attributes:
         page.section('Attributes', _score_table('attribute', attributes))
+    _add_courses(page, evaluation)
+
+
+def _add_glance(page: Page, watches: Watches) -> None:
+    page.section('The run at a glance', gallery(
+        still_picture(still, f'{sequence}, frame {index}')
+        for sequence, index, still in watches.sheet()),
+        note='A frame from the middle of sequences spread over all. Masks are tinted, the truth '
+        'is outlined in white.')
+
+
+def _add_notable(page: Page, watches: Watches) -> None:
+    if unsure := watches.least_sure():
+        page.section('Least sure', gallery(
+            still_picture(item.still, f'{item.sequence}, frame {item.index}',
+                          f'confidence {1 - item.value:.2f}') for item in unsure),
+            note='The frames of lowest confidence, and those in which a target becomes LOST; '
+            'at most two of a sequence.')
+    slow = (still_picture(item.still, f'{item.sequence}, frame {item.index}',
+                          f'{1000 * item.value:.0f} ms') for item in watches.slowest())
+    page.section('Time a frame', time_chart(watches.durations), element('h3', 'Slowest'),
+                 gallery(slow), note='The tracker alone, without reading and writing files.')
+
+
+def _add_courses(page: Page, evaluation: Evaluation) -> None:
+    """How the objects of the lowest J&F went, frame by frame."""
     claimed = {(item.sequence, item.ident, item.frame): item.confidence
                for item in evaluation.observations}
-    charts = []
-    for score in sorted(evaluation.scores, key=lambda score: summarise([score]).combined)[:CURVES]:
+    parts = []
+    lowest = sorted(evaluation.scores, key=lambda score: summarise([score]).combined)[:CURVES]
+    for score in lowest:
         names = evaluation.frame_names[score.sequence]
         x = np.arange(len(names), dtype=float)
         confidence = np.array([claimed.get((score.sequence, score.ident, name), np.nan)
                                for name in names])
-        charts.append(line_chart(
-            f'{score.sequence}, object {score.ident}', [
+        parts += [element('h3', f'{score.sequence}, object {score.ident}'), line_chart(
+            f'J and confidence of {score.sequence}, object {score.ident}', [
                 Line(x, score.region, name='J'),
                 Line(x, confidence, name='confidence', colour='var(--warn)', dashed=True)],
-            y_range=(0, 1), height=120))
-    page.section('Over time', *charts, note=f'The {len(charts)} objects of the lowest J&F.')
+            y_range=(0, 1), x_range=(0, len(names)), height=120), *_watched(evaluation, score)]
+    page.section('Over time', *parts, note=f'The {len(lowest)} objects of the lowest J&F; below '
+                 'the charts, the memory frames that the last answer in view rests on.')
+
+
+def _watched(evaluation: Evaluation, score: ObjectScore) -> list[Html]:
+    watch = None if evaluation.watches is None else evaluation.watches.of(score.sequence)
+    target = None if watch is None else watch.targets.get(score.ident)
+    if watch is None or target is None:
+        return []
+    return [target.state_chart(), *target.shape_charts(), target.attention_chart(),
+            *([target.filmstrip(watch.first_ns or 0)] if target.film else [])]
 
 
 def _score_table(title: str, summaries: dict[str, Summary]) -> Html:

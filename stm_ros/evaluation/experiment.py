@@ -25,6 +25,7 @@ from stm_ros.evaluation.runner import run_benchmark
 from stm_ros.evaluation.runner import seconds_per_frame
 from stm_ros.evaluation.scoring import score_folder
 from stm_ros.evaluation.sequences import Sequence
+from stm_ros.evaluation.watching import Watches
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -64,8 +65,9 @@ def evaluate_tracker(
     Perturbations and smaller memories run on the sequences that could be scored. `run_all` runs
     sequences elsewhere.
     """
+    watches = Watches()
     runs = run_benchmark(benchmark.sequences, subject.make_tracker, predictions, quiet=quiet,
-                         run_all=run_all)
+                         run_all=run_all, watches=watches)
     clean = [run for run in runs if run.scores]
     sequences = [run.sequence for run in clean]
     observations = all_observations(runs)
@@ -93,6 +95,7 @@ def evaluate_tracker(
         perturbations=spoiled,
         memories=memories,
         left_out=[item for run in runs for item in run.left_out],
+        watches=watches,
     )
 
 

@@ -5,21 +5,18 @@ from collections.abc import Sequence as Items
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
 from stm_ros.evaluation.calibration import Calibration
 from stm_ros.evaluation.datasets import Benchmark
-from stm_ros.evaluation.measures import boundary_map
-from stm_ros.evaluation.measures import disk
+from stm_ros.evaluation.drawing import draw_frame
 from stm_ros.evaluation.report import Evaluation
 from stm_ros.evaluation.report import by_sequence
 from stm_ros.evaluation.robustness import Comparison
 from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Sequence
-from stm_ros.vision.palette import PALETTE
 
 WORST_FRAMES = 6
 MAX_SEQUENCES = 20
@@ -56,17 +53,6 @@ def worst_frames(scores: Items[ObjectScore], count: int = WORST_FRAMES) -> list[
         worst_of_each.setdefault(place[0], place)
     leading = list(worst_of_each.values())
     return (leading + [place for place in ranked if place not in leading])[:count]
-
-
-def draw_frame(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The image (H×W×3 uint8 RGB) with the prediction tinted and the truth's contour in white."""
-    colours = PALETTE[prediction]
-    tinted = cv2.addWeighted(image, 0.5, colours, 1.0, 0)
-    picture = np.where(prediction[..., None] > 0, tinted, image)
-    for ident in np.unique(truth[truth > 0]):
-        contour = cv2.dilate(boundary_map(truth == ident).astype(np.uint8), disk(1))
-        picture[contour > 0] = 255
-    return picture
 
 
 def _scores_page(evaluation: Evaluation, benchmark: Benchmark, predictions: Path) -> Figure:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from stm_ros.evaluation.plots import draw_frame
+from stm_ros.evaluation.drawing import draw_frame
 from stm_ros.evaluation.reliability import ClipOutcome
 from stm_ros.evaluation.reliability_summary import TURNING_CASE
 from stm_ros.evaluation.reliability_summary import CaseSummary

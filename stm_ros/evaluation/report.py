@@ -20,6 +20,7 @@ from stm_ros.evaluation.scoring import summarise_attributes
 from stm_ros.evaluation.scoring import summarise_groups
 from stm_ros.evaluation.scoring import youtube_vos_mean
 from stm_ros.evaluation.sequences import LeftOut
+from stm_ros.evaluation.watching import Watches
 
 Row = dict[str, Any]
 _MOST_LINES = 30
@@ -40,6 +41,7 @@ class Evaluation:
     perturbations: list[Comparison] = field(default_factory=list)
     memories: list[Comparison] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    watches: Watches | None = None
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> None:

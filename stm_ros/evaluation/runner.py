@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from stm_ros.evaluation.drawing import draw_frame
 from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.evaluation.scoring import ObjectScore
 from stm_ros.evaluation.scoring import SequenceScorer
@@ -21,6 +24,10 @@ from stm_ros.evaluation.scoring import summarise
 from stm_ros.evaluation.sequences import Frame
 from stm_ros.evaluation.sequences import LeftOut
 from stm_ros.evaluation.sequences import Sequence
+from stm_ros.evaluation.watching import NOTABLE_OF_EACH
+from stm_ros.evaluation.watching import SHEET_FRAMES
+from stm_ros.evaluation.watching import Watches
+from stm_ros.report.watching import Watch
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import write_label_map
 
@@ -48,15 +55,18 @@ MakeTracker = Callable[[Sequence], StreamingTracker]
 class Tracked:
     """What the tracker said of one frame.
 
-    `label_map` is H×W uint8; `confidences` maps the id of every target that the tracker already
-    knew to its confidence; `seconds` is what the tracker took, without reading files.
+    `image` is H×W×3 and `label_map` H×W uint8; `confidences` maps the id of every target that the
+    tracker already knew to its confidence; `seconds` is what the tracker took, without reading
+    files; `result` is its answer, None on the frame on which the first object enters.
     """
 
     index: int
+    image: np.ndarray
     label_map: np.ndarray
     confidences: dict[int, float]
     seconds: float
     truth: np.ndarray | None
+    result: Any = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,8 @@ class Observation:
 
 @dataclass(frozen=True)
 class SequenceRun:
-    """The outcome of one sequence: scores per object, observations, seconds of each step, and what
-    does not count.
+    """The outcome of one sequence: scores per object, observations, seconds of each step, what
+    does not count, and what a report shows of it where it was asked for.
     """
 
     sequence: Sequence
@@ -86,6 +96,7 @@ class SequenceRun:
     observations: list[Observation]
     seconds: list[float]
     left_out: list[LeftOut] = field(default_factory=list)
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,7 @@ class SequenceTask:
     make_tracker: MakeTracker
     folder: Path | None = None
     perturbation: Perturbation | None = None
+    is_watched: bool = False
 
 
 RunAll = Callable[[list[SequenceTask]], Iterator[SequenceRun]]
@@ -126,6 +138,7 @@ def track(
         label_map = np.zeros(image.shape[:2], dtype=np.uint8)
         confidences: dict[int, float] = {}
         stamp_ns = index * FRAME_INTERVAL_NS
+        result = None
         start = perf_counter()
         if known:
             result = tracker.step(image, stream=STREAM, stamp_ns=stamp_ns)
@@ -136,7 +149,7 @@ def track(
             tracker.add_reference(image, reference, stream=STREAM, stamp_ns=stamp_ns)
             label_map = np.where(reference > 0, reference, label_map)
             known = True
-        yield Tracked(index, label_map, confidences, perf_counter() - start, truth)
+        yield Tracked(index, image, label_map, confidences, perf_counter() - start, truth, result)
 
 
 def run_sequence(
@@ -144,8 +157,12 @@ def run_sequence(
     tracker: StreamingTracker,
     folder: Path | None = None,
     perturbation: Perturbation | None = None,
+    watch: Watch | None = None,
 ) -> SequenceRun:
-    """Track a sequence and score it; label maps go to `folder/<sequence>/<frame>.png` if given."""
+    """Track a sequence and score it; label maps go to `folder/<sequence>/<frame>.png` if given.
+
+    :param watch: is shown every answer of the tracker.
+    """
     scorer = SequenceScorer(sequence)
     claims: list[tuple[int, int, float, bool]] = []
     seconds: list[float] = []
@@ -157,6 +174,8 @@ def run_sequence(
             write_label_map(folder / sequence.name / f'{name}.png', tracked.label_map)
         if tracked.confidences:
             seconds.append(tracked.seconds)
+        if watch is not None and tracked.result is not None:
+            watch.add(partial(_picture, tracked), tracked.result, tracked.seconds, tracked.index)
         scored = scorer.scores_at(tracked.index)
         if not scored or tracked.truth is None:
             continue
@@ -167,7 +186,7 @@ def run_sequence(
                 claims.append((tracked.index, ident, tracked.confidences[ident], visible))
     scores = scorer.scores()
     return SequenceRun(sequence, scores, _observations(sequence, scores, claims), seconds,
-                       scorer.left_out())
+                       scorer.left_out(), watch)
 
 
 def run_benchmark(
@@ -178,19 +197,25 @@ def run_benchmark(
     title: str = 'tracking',
     quiet: bool = False,
     run_all: RunAll | None = None,
+    watches: Watches | None = None,
 ) -> list[SequenceRun]:
     """Run every sequence with a tracker of its own, showing progress on stderr.
 
     :param run_all: runs them elsewhere; one after another here where it is None.
+    :param watches: is shown how each sequence went.
     """
     sequences = list(sequences)
     total = sum(len(sequence.frames) for sequence in sequences)
     runs = []
     with tqdm(total=total, desc=title, unit='frame', disable=quiet) as progress:
-        tasks = [SequenceTask(sequence, make_tracker, folder, perturbation)
+        tasks = [SequenceTask(sequence, make_tracker, folder, perturbation, watches is not None)
                  for sequence in sequences]
         for run in map(run_task, tasks) if run_all is None else run_all(tasks):
-            runs.append(run)
+            if watches is not None and run.watch is not None:
+                score = summarise(run.scores).combined if run.scores else float('inf')
+                watches.take(run.sequence.name, score, run.watch)
+            # pictures of every sequence would be too many
+            runs.append(replace(run, watch=None))
             progress.update(len(run.sequence.frames))
             progress.set_postfix_str(_progress_note(runs))
     places = {sequence.name: place for place, sequence in enumerate(sequences)}
@@ -199,8 +224,9 @@ def run_benchmark(
 
 def run_task(task: SequenceTask) -> SequenceRun:
     """Run a sequence with a tracker of its own."""
+    watch = Watch(SHEET_FRAMES, NOTABLE_OF_EACH) if task.is_watched else None
     return run_sequence(task.sequence, task.make_tracker(task.sequence), task.folder,
-                        task.perturbation)
+                        task.perturbation, watch)
 
 
 def all_scores(runs: Iterable[SequenceRun]) -> list[ObjectScore]:
@@ -237,6 +263,11 @@ def _observations(
         )
         for index, ident, confidence, visible in claims
     ]
+
+
+def _picture(tracked: Tracked) -> np.ndarray:
+    truth = np.zeros_like(tracked.label_map) if tracked.truth is None else tracked.truth
+    return draw_frame(tracked.image, tracked.label_map, truth)
 
 
 def _check_size(frame: Frame, image: np.ndarray, truth: np.ndarray | None) -> None:

@@ -21,6 +21,7 @@ from stm_ros.fleet.content import digest_of_files
 from stm_ros.fleet.content import digest_of_text
 from stm_ros.fleet.library import Recording
 from stm_ros.fleet.library import files_of
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
@@ -149,7 +150,7 @@ class ReplayWorker:
         _done_file(out, recording.name).unlink(missing_ok=True)
         started = time.monotonic()
         summary = replay(source, tracker, out / RECORDINGS / recording.name,
-                         partial(_show, tracker, recording), bag_storage=self.settings.storage,
+                         partial(self._show, tracker, recording), bag_storage=self.settings.storage,
                          limit=recording.max_frames)
         targets = tuple(
             TargetSummary(target, tracker.targets[target], round(confidence, 6),
@@ -160,6 +161,26 @@ class ReplayWorker:
                           notes=tuple(source.notes[:MOST_NOTES]))
         _write_done(out, outcome)
         return outcome
+
+    def _show(self, tracker: Tracker, recording: Recording, first: Frame) -> None:
+        """Show the recording's targets to a tracker that knows none."""
+        if recording.references is not None:
+            import_references(tracker, Path(recording.references))
+            return
+        image = first.image
+        if recording.reference_image is not None:
+            image = read_image(recording.reference_image)
+        settings = self.settings
+        box, segmenter = None, None
+        if recording.box is not None:
+            box = parse_box(recording.box)
+            segmenter = segmenter_for(settings.model, settings.weights, settings.device)
+        shown = show_reference(image, recording.reference_image, recording.reference_mask, box,
+                               target_id=recording.target_id, segmenter=segmenter)
+        labels = {} if recording.label is None else {recording.target_id: recording.label}
+        # a picture of another occasion says nothing about where the target is now
+        tracker.add_reference(image, shown.label_map, labels, stamp_ns=first.stamp_ns,
+                              place_hint=recording.reference_image is None)
 
     def _compared(self, outcome: Outcome, recording: Recording, path: Path) -> Outcome:
         if self.settings.expect is None:
@@ -196,20 +217,3 @@ def _write_done(out: Path, outcome: Outcome) -> None:
 
 def _done_file(out: Path, name: str) -> Path:
     return out / STATE / f'{name}.json'
-
-
-def _show(tracker: Tracker, recording: Recording, first: Frame) -> None:
-    """Show the recording's targets to a tracker that knows none."""
-    if recording.references is not None:
-        import_references(tracker, Path(recording.references))
-        return
-    image = first.image
-    if recording.reference_image is not None:
-        image = read_image(recording.reference_image)
-    box = None if recording.box is None else parse_box(recording.box)
-    shown = show_reference(image, recording.reference_image, recording.reference_mask, box,
-                           target_id=recording.target_id)
-    labels = {} if recording.label is None else {recording.target_id: recording.label}
-    # a picture of another occasion says nothing about where the target is now
-    tracker.add_reference(image, shown.label_map, labels, stamp_ns=first.stamp_ns,
-                          place_hint=recording.reference_image is None)

@@ -11,6 +11,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from stm_ros.networks.interface import SpaceTimeNetwork
+from stm_ros.networks.prompting import PREFIX
+from stm_ros.networks.prompting import PromptHead
+from stm_ros.networks.prompting import split_head
+from stm_ros.networks.prompting import trunk_digest
 from stm_ros.networks.published import published
 from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
@@ -96,12 +100,14 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path) -> None:
-    """Copy `state` into `network`.
+    """Copy `state` into `network`, without the head for prompts that it may hold.
 
     :raises CheckpointError: for missing, unexpected or wrongly shaped tensors; a missing
         `num_batches_tracked`, which old checkpoints lack, is tolerated.
     """
     own = network.state_dict()
+    if isinstance(network, STMLite):
+        state, _ = split_head(state)
     if isinstance(network, STMLite) and not any(name in state for name in STMLite.matching_parts):
         network.reads_fine = False
         state = {**state, **{name: own[name] for name in STMLite.matching_parts}}
@@ -118,6 +124,44 @@ def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path
         raise CheckpointError(f'{path} does not fit {network.name!r}: '
                               f'{_list("wrong shapes", misshapen)}')
     network.load_state_dict({**own, **state})
+
+
+def prompt_head_of(state: dict[str, Tensor], metadata: dict[str, str], path: Path
+                   ) -> PromptHead | None:
+    """Return the head for prompts that a weights file holds, in eval mode; None without one.
+
+    :raises CheckpointError: where its tensors do not fit, or it was trained on another trunk.
+    """
+    rest, own = split_head(state)
+    if not own:
+        return None
+    if metadata.get('prompt_trunk') != trunk_digest(rest):
+        raise CheckpointError(f'the head for prompts in {path} was trained on another trunk '
+                              f'({metadata.get("prompt_trunk")}, not {trunk_digest(rest)})')
+    head = PromptHead()
+    try:
+        head.load_state_dict(own)
+    except RuntimeError as error:
+        raise CheckpointError(f'the head for prompts in {path} does not fit: {error}') from error
+    return head.eval().requires_grad_(False)
+
+
+def with_prompt_head(state: dict[str, Tensor], metadata: dict[str, str], donor: Path
+                     ) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a weights file's content with the head for prompts of the file `donor` in it.
+
+    :raises CheckpointError: where `donor` holds none, or one for another trunk.
+    """
+    given, told = read_checkpoint(donor)
+    head = {name: tensor for name, tensor in given.items() if name.startswith(PREFIX)}
+    if not head:
+        raise CheckpointError(f'{donor} holds no head for prompts: no tensor {PREFIX}*')
+    rest, _ = split_head(state)
+    about = {name: text for name, text in told.items() if name.startswith('prompt_')}
+    kept = {name: text for name, text in metadata.items() if not name.startswith('prompt_')}
+    merged = {**rest, **head}, {**kept, **about}
+    prompt_head_of(*merged, donor)
+    return merged
 
 
 def fingerprint(network: SpaceTimeNetwork) -> str:

@@ -21,7 +21,8 @@ FINE_STRIDE = 8
 #: stride 8 to stride 16 in the joined features: as in the trial that this grew from, not tuned
 FINE_SHARE = 0.5
 #: principal components that are kept of the joined features, and the temperature of cosine
-#: similarities (what differs by so much counts e times as much): `docs/notes/` has the ablation
+#: similarities (what differs by so much counts e times as much): docs/notes/accuracy.md has the
+#: ablation
 KEY_CHANNELS = 64
 TEMPERATURE = 0.045
 #: how far a target moves between a past frame and the query: standard deviation in positions of

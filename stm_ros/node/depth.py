@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from rclpy.callback_groups import CallbackGroup
@@ -16,6 +17,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
@@ -29,11 +31,13 @@ from stm_ros.node.depth_messages import detections_3d_message
 from stm_ros.node.depth_messages import geometry_message
 from stm_ros.node.depth_messages import transform_messages_installed
 from stm_ros.node.depth_messages import transforms_message
+from stm_ros.node.intake import compressed_topic
 from stm_ros.node.messages import vision_messages_installed
 from stm_ros.node.settings import NodeSettings
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import TargetResult
 from stm_ros.vision.camera import camera_of
+from stm_ros.vision.compressed_depth import decode_compressed_depth
 from stm_ros.vision.depth import decode_depth
 from stm_ros.vision.depth import edge_width
 from stm_ros.vision.depth import target_points
@@ -47,6 +51,9 @@ MOST_WAITING = 3
 _DEPTH = 5
 _TF_DEPTH = 100
 _WARN_SECONDS = 5.0
+
+
+DepthImage: TypeAlias = Image | CompressedImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +85,12 @@ class DepthMatcher:
     def __init__(self) -> None:
         """Start with nothing."""
         self._lock = threading.Lock()
-        self._held: deque[Image] = deque(maxlen=MOST_HELD)
+        self._held: deque[DepthImage] = deque(maxlen=MOST_HELD)
         self._waiting: deque[Answer] = deque()
         self.matched = 0
         self.unmatched = 0
 
-    def add_depth(self, depth: Image, tolerance: float) -> list[Answer]:
+    def add_depth(self, depth: DepthImage, tolerance: float) -> list[Answer]:
         """Hold a depth image; the answers that have waited for it."""
         stamp = nanoseconds(depth.header.stamp)
         with self._lock:
@@ -97,7 +104,7 @@ class DepthMatcher:
             self.matched += len(ready)
         return ready
 
-    def add_answer(self, answer: Answer, tolerance: float) -> Image | None:
+    def add_answer(self, answer: Answer, tolerance: float) -> DepthImage | None:
         """The depth image of an answer; None where it has to wait for one."""
         with self._lock:
             nearest = min(self._held, default=None, key=lambda image: abs(
@@ -129,6 +136,7 @@ class _DepthStream:
         self.last_error = ''
         self.topics = tuple(topic if is_alone else f'{name}/{topic}'
                             for topic in ('depth', 'camera_info'))
+        self.depth_topic = self.topics[0]
         prefix = '~/' if is_alone else f'~/{name}/'
         kinds: dict[str, type] = {'target_cloud': PointCloud2,
                                   'target_geometry': TargetGeometryArray}
@@ -182,9 +190,14 @@ class DepthOutputs:
         quality = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         for stream in self._streams.values():
             depth, info = stream.topics
+            transport = self._settings().depth_transport
+            kind: type = Image
+            if transport != 'raw':
+                kind = CompressedImage
+                depth = stream.depth_topic = compressed_topic(self._node, depth, transport)
             stream.subscriptions = [
                 self._node.create_subscription(
-                    Image, depth, partial(self._receive, stream), quality, callback_group=group,
+                    kind, depth, partial(self._receive, stream), quality, callback_group=group,
                     qos_overriding_options=QoSOverridingOptions.with_default_policies()),
                 self._node.create_subscription(
                     CameraInfo, info, partial(setattr, stream, 'info'), quality,
@@ -233,7 +246,7 @@ class DepthOutputs:
                 'answers without depth': str(stream.matcher.unmatched),
                 'last trouble with depth': stream.last_error}
 
-    def _receive(self, stream: _DepthStream, depth: Image) -> None:
+    def _receive(self, stream: _DepthStream, depth: DepthImage) -> None:
         for answer in stream.matcher.add_depth(depth, self._settings().depth_tolerance):
             job = self._submit(partial(self._publish, stream, answer, depth))
             job.add_done_callback(partial(self._report, stream))
@@ -243,7 +256,7 @@ class DepthOutputs:
         if error is not None and not isinstance(error, WorkerStoppedError):
             self._warn(stream, f'depth of stream {stream.name!r} failed: {error!r}')
 
-    def _publish(self, stream: _DepthStream, answer: Answer, depth: Image) -> None:
+    def _publish(self, stream: _DepthStream, answer: Answer, depth: DepthImage) -> None:
         try:
             placed = self._place(stream, answer, depth)
         except InputError as error:
@@ -262,13 +275,13 @@ class DepthOutputs:
         if self._transforms is not None:
             self._transforms.publish(transforms_message(header, placed, self._frame_prefix(stream)))
 
-    def _place(self, stream: _DepthStream, answer: Answer, depth: Image) -> list[PlacedTarget]:
+    def _place(self, stream: _DepthStream, answer: Answer, depth: DepthImage
+               ) -> list[PlacedTarget]:
         if stream.info is None:
             raise InputError(f'no CameraInfo has come on {self._resolved(stream.topics[1])}')
         settings, size = self._settings(), answer.label_map.shape
         camera = camera_of(calibration_of(stream.info), size, settings.depth_rectified)
-        metres = decode_depth(depth.encoding, depth.data, height=depth.height, width=depth.width,
-                              step=depth.step, is_bigendian=depth.is_bigendian)
+        metres = metres_of(depth, settings.max_megapixels)
         edge = settings.depth_margin
         if edge < 0:
             edge = edge_width(min(size), answer.input_size)
@@ -281,7 +294,7 @@ class DepthOutputs:
         return f'{namespace}/{stream.name}_target_' if namespace else f'{stream.name}_target_'
 
     def _why_unmatched(self, stream: _DepthStream) -> str:
-        topic = self._resolved(stream.topics[0])
+        topic = self._resolved(stream.depth_topic)
         count = stream.matcher.unmatched
         return (f'{count} images of stream {stream.name!r} had no depth image on {topic} within '
                 f'depth.tolerance ({self._settings().depth_tolerance:g} s) of their stamp; '
@@ -293,3 +306,15 @@ class DepthOutputs:
     def _warn(self, stream: _DepthStream, text: str) -> None:
         stream.last_error = text
         self._node.get_logger().warning(text, throttle_duration_sec=_WARN_SECONDS)
+
+
+def metres_of(depth: DepthImage, max_megapixels: float) -> np.ndarray:
+    """
+    A depth message in metres: H×W float32, NaN where nothing was measured.
+
+    :raises InputError: where it is not what REP 118 or compressedDepth has.
+    """
+    if isinstance(depth, CompressedImage):
+        return decode_compressed_depth(depth.format, depth.data, max_megapixels)
+    return decode_depth(depth.encoding, depth.data, height=depth.height, width=depth.width,
+                        step=depth.step, is_bigendian=depth.is_bigendian)

@@ -85,7 +85,7 @@ def _stream_status(node_name: str, status: TrackerStatus, report: StreamReport
             ('frames dropped', total.dropped, recent.dropped),
             ('frames spared', total.spared, recent.spared),
             ('frames refused', total.failed, recent.failed),
-            ('frames lost on the way', total.lost, recent.lost)):
+            ('frames lost on the way', total.missing, recent.missing)):
         values[title] = str(count)
         values[f'{title}, last {WINDOW_SECONDS:.0f} s'] = str(lately)
     values |= {'last refusal': figures.last_error, 'topic': report.topic}
@@ -107,12 +107,12 @@ def _stream_status(node_name: str, status: TrackerStatus, report: StreamReport
 def judgement(report: StreamReport) -> tuple[bytes, str]:
     """The level and the message that a stream's last seconds deserve; the worst comes first."""
     figures, recent = report.figures, report.figures.recent
-    sent = recent.received + recent.lost
+    sent = recent.received + recent.missing
     tried = recent.answered + recent.failed
     if report.resting == INACTIVE:
         return DiagnosticStatus.OK, report.resting
-    if recent.lost > sent / 2:
-        return DiagnosticStatus.ERROR, (f'{recent.lost} of {sent} images were lost on the way. '
+    if recent.missing > sent / 2:
+        return DiagnosticStatus.ERROR, (f'{recent.missing} of {sent} images were lost on the way. '
                                         f'{report.remedy}')
     if recent.failed and not recent.answered:
         return DiagnosticStatus.ERROR, f'every image is refused: {figures.last_error}'

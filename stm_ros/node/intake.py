@@ -129,17 +129,17 @@ class ImageIntake:
         self._on_lost(event.total_count_change)
 
 
-def compressed_topic(node: Node, image_topic: str) -> str:
+def compressed_topic(node: Node, image_topic: str, transport: str = 'compressed') -> str:
     """
     Where the compressed images of a topic are: beside it, wherever that is remapped to.
 
-    A remapping of <image>/compressed itself counts more.
+    A remapping of <image>/<transport> itself counts more.
     """
-    beside = f'{image_topic}/compressed'
+    beside = f'{image_topic}/{transport}'
     resolved = node.resolve_topic_name(beside)
     if resolved != node.resolve_topic_name(beside, only_expand=True):
         return resolved
-    return f'{node.resolve_topic_name(image_topic)}/compressed'
+    return f'{node.resolve_topic_name(image_topic)}/{transport}'
 
 
 def _name(reliability: ReliabilityPolicy) -> str:

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock import ClockType
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -22,17 +19,15 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
 from stm_ros.inference.allocation import give_back_freed_memory
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.node.conversion import image_of
 from stm_ros.node.conversion import nanoseconds
 from stm_ros.node.depth import Answer
 from stm_ros.node.depth import DepthOutputs
-from stm_ros.node.diagnostics import INACTIVE
-from stm_ros.node.diagnostics import StreamReport
-from stm_ros.node.diagnostics import diagnostics_message
-from stm_ros.node.graph_watch import clock_trouble
-from stm_ros.node.graph_watch import name_trouble
 from stm_ros.node.graph_watch import unknown_overrides
+from stm_ros.node.health import NodeHealth
+from stm_ros.node.health import Vitals
 from stm_ros.node.intake import ImageIntake
 from stm_ros.node.intake import IntakeSettings
 from stm_ros.node.keeping import MemoryKeeper
@@ -53,8 +48,6 @@ from stm_ros.node.status import status_of
 from stm_ros.node.streams import CameraStream
 from stm_ros.node.streams import ReceivedFrame
 from stm_ros.node.transitions import SteadyLifecycleNode
-from stm_ros.node.watch import StreamWatch
-from stm_ros.node.watch import remedy_for_losses
 from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.srv import Pause
@@ -66,7 +59,7 @@ from stm_ros.tracking.tracker import LateFrameError
 from stm_ros.vision.errors import InputError
 
 NODE_NAME = 'stm_tracker'
-_WARN_SECONDS, _WATCH_SECONDS = 5.0, 1.0
+_WARN_SECONDS = 5.0
 # a camera of 30 Hz and max_rate 10 would give 7.5 without
 _RATE_TOLERANCE = 0.9
 
@@ -94,17 +87,12 @@ class StmTracker(SteadyLifecycleNode):
         self._depth = DepthOutputs(self, self._worker.submit)
         self._streams: dict[str, CameraStream] = {}
         self._outputs: dict[str, StreamPublishers] = {}
-        self._watches: dict[str, StreamWatch] = {}
         self._looked: dict[str, float] = {}
         self._is_paused = False
-        self._troubles: tuple[str, ...] = ()
-        self._diagnostics: tuple[Any, Any] | None = None
         self._image_group = MutuallyExclusiveCallbackGroup()
         service_group = MutuallyExclusiveCallbackGroup()
-        # of wall time: without /clock, a simulated clock would keep silent about itself
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._watch_group = MutuallyExclusiveCallbackGroup()
-        self.create_timer(_WATCH_SECONDS, self._watch, self._watch_group, self._steady)
+        self._health = NodeHealth(self, self._vitals)
+        self._health.on_every_second(self._autosave)
         offer_services(self, service_group, self._submit)
         self.create_service(Pause, '~/pause', self._pause, qos_profile=QUALITY)
         for name in unknown_overrides(self):
@@ -168,14 +156,13 @@ class StmTracker(SteadyLifecycleNode):
                 prefix = '~/' if len(settings.streams) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
             self._depth.configure(lambda: self.settings)
-            publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
-            timer = self.create_timer(settings.diagnostics_period, self._publish_diagnostics,
-                                      self._watch_group, self._steady)
-            self._diagnostics = (publisher, timer)
+            self._health.configure(settings.diagnostics_period)
             assert self._tracker is not None
+            segmenter = segmenter_for(settings.model, settings.weights or None,
+                                      self._tracker.device, settings.segmenter)
             self._requests = Requests(self._tracker, self._streams,
                                       Path(settings.snapshot_dir).expanduser(),
-                                      settings.max_megapixels)
+                                      settings.max_megapixels, segmenter)
             super().on_configure(state)
         except Exception:
             self._release()
@@ -200,11 +187,9 @@ class StmTracker(SteadyLifecycleNode):
             intake = ImageIntake(
                 self, IntakeSettings(name, topic, transport, settings.image_reliability),
                 self._image_group, partial(self._receive, name), stream.count_lost)
-            intake.open()
-            self._watches[name] = StreamWatch(self, intake, stream)
+            self._health.listen(intake, stream)
         self._depth.activate(self._image_group)
-        read = ', '.join(watch.intake.description for watch in self._watches.values())
-        self.get_logger().info(f'active; reads {read}')
+        self.get_logger().info(f'active; reads {self._health.topics}')
         for name in unknown_overrides(self):
             if name.startswith('qos_overrides.'):
                 self.get_logger().warning(f'{name} is for no topic of this node; it is ignored')
@@ -218,8 +203,7 @@ class StmTracker(SteadyLifecycleNode):
         super().on_cleanup(state)
 
     def _stop_listening(self) -> None:
-        while self._watches:
-            self._watches.popitem()[1].intake.close()
+        self._health.stop_listening()
         self._depth.deactivate()
         self._worker.pause()
         for stream in self._streams.values():
@@ -233,11 +217,7 @@ class StmTracker(SteadyLifecycleNode):
             outputs.destroy()
         self._outputs = {}
         self._depth.release()
-        if self._diagnostics is not None:
-            publisher, timer = self._diagnostics
-            self.destroy_timer(timer)
-            self.destroy_publisher(publisher)
-            self._diagnostics = None
+        self._health.release()
         self._requests = self._tracker = self._recovery = self._keeper = self._status = None
         self._streams = {}
         self._is_paused = False
@@ -340,7 +320,7 @@ class StmTracker(SteadyLifecycleNode):
 
     def _pause(self, request: Any, response: Any) -> Any:
         def pause() -> Any:
-            if not self._watches:
+            if not self._health.is_listening:
                 raise WorkerStoppedError('the node is not active; activate it first')
             self._is_paused = request.pause
             response.success = True
@@ -349,39 +329,20 @@ class StmTracker(SteadyLifecycleNode):
             return response
         return guarded(self, 'pause', response, pause)
 
-    def _watch(self) -> None:
-        """Look after streams, clock, name and autosave, every second of wall time."""
-        status, keeper = self._status, self._keeper
-        if status is None or keeper is None:
-            return
-        for watch in list(self._watches.values()):
-            watch.look(status.targets, torch.get_num_threads())
-        troubles = (name_trouble(self), clock_trouble(self),
-                    f'autosave failed: {keeper.trouble}' if keeper.trouble else '')
-        for trouble in troubles:
-            if trouble and trouble not in self._troubles:
-                self.get_logger().warning(trouble)
-        self._troubles = troubles
-        if keeper.is_due:
+    def _autosave(self) -> None:
+        keeper = self._keeper
+        if keeper is not None and keeper.is_due:
             self._worker.submit(keeper.save, even_when_paused=True)
 
-    def _publish_diagnostics(self) -> None:
-        status, diagnostics = self._status, self._diagnostics
-        if status is None or diagnostics is None:
-            return
-        diagnostics[0].publish(diagnostics_message(
-            self.get_clock().now(), self.get_fully_qualified_name(), status,
-            [self._report(stream) for stream in list(self._streams.values())], self._troubles))
-
-    def _report(self, stream: CameraStream) -> StreamReport:
-        watch = self._watches.get(stream.name)
-        if watch is None:
-            return StreamReport(stream.name, stream.figures(), INACTIVE)
+    def _vitals(self) -> Vitals | None:
+        """What health asks of the node."""
+        status, keeper = self._status, self._keeper
+        if status is None or keeper is None:
+            return None
         on_demand = 'on demand' if self.settings.mode == 'on_demand' else ''
-        resting = 'paused' if self._is_paused else on_demand
-        return StreamReport(stream.name, stream.figures(), resting, watch.intake.description,
-                            watch.missing, watch.slow, remedy_for_losses(),
-                            self._depth.figures(stream.name))
+        return Vitals(status, tuple(self._streams.values()),
+                      'paused' if self._is_paused else on_demand, keeper.trouble,
+                      self._depth.figures)
 
     def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse new values, all together; accepted ones hold from the next frame."""

@@ -10,6 +10,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.memory.snapshot import is_snapshot
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import image_of
@@ -31,8 +32,8 @@ from stm_ros.vision.masks import check_target_id
 from stm_ros.vision.masks import refuse_specks
 from stm_ros.vision.masks import show_targets
 from stm_ros.vision.pictures import MAX_MEGAPIXELS
-from stm_ros.vision.prompts import mask_from_box
-from stm_ros.vision.prompts import mask_from_points
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import Segmenter
 
 SNAPSHOT_SUFFIX = '.safetensors'
 _MAX_NAME_BYTES = 255
@@ -54,11 +55,14 @@ class Requests:
     """
 
     def __init__(self, tracker: Tracker, streams: dict[str, CameraStream],
-                 snapshot_dir: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+                 snapshot_dir: Path, max_megapixels: float = MAX_MEGAPIXELS,
+                 segmenter: Segmenter | None = None) -> None:
         """Answer for `tracker`, which only the worker's thread may use.
 
         :param max_megapixels: millions of pixels of an image or mask; more are refused.
+        :param segmenter: what turns prompts into masks; None for what ships.
         """
+        self.segmenter = segmenter or segmenter_for()
         self.max_megapixels = max_megapixels
         self.tracker = tracker
         self.streams = streams
@@ -86,15 +90,18 @@ class Requests:
         stream = self._stream(request.stream)
         reference = self._reference_image(request.image, request.stamp, stream)
         target = self._target_id(request.target_id)
-        mask = _prompted_mask(reference.pixels, request)
+        found = self.segmenter.segment(reference.pixels, _prompt(request))
+        mask = found.mask
         label_map = np.where(mask, target, 0).astype(np.uint8)
         refuse_specks(label_map, 'the mask of the prompt')
-        response.message = f'{int(mask.sum())} pixels; nothing is memorised yet'
+        response.message = (f'{int(mask.sum())} pixels, {found.meaning}; nothing is memorised '
+                            'yet')
         if not request.preview:
             labels = {target: request.label} if request.label else {}
             ids = self._add(reference, label_map, labels, stream, request.replace)
             response.target_ids = list(ids)
-            response.message = f'memorised target {ids[0]}, {int(mask.sum())} pixels'
+            response.message = (f'memorised target {ids[0]}, {int(mask.sum())} pixels, '
+                                f'{found.meaning}')
         response.success = True
         if request.with_mask or request.preview:
             response.mask = image_message(reference.header, mask.astype(np.uint8) * 255, 'mono8')
@@ -249,8 +256,8 @@ class Requests:
         return self.snapshot_dir / file_name
 
 
-def _prompted_mask(image: np.ndarray, request: Any) -> np.ndarray:
-    """The mask H×W bool that a request's box and points show in `image`."""
+def _prompt(request: Any) -> Prompt:
+    """A request's box and points."""
     if len(request.point_x) != len(request.point_y):
         raise InputError(f'{len(request.point_x)} point_x and {len(request.point_y)} point_y; '
                          'as many of each are accepted')
@@ -258,9 +265,5 @@ def _prompted_mask(image: np.ndarray, request: Any) -> np.ndarray:
     if request.box:
         given = request.box[0]
         box = Box(given.x_min, given.y_min, given.width, given.height)
-    if len(request.point_x):
-        points = list(zip(request.point_x, request.point_y, strict=True))
-        return mask_from_points(image, points, list(request.point_foreground), box)
-    if box is None:
-        raise InputError('the prompt has neither a box nor points')
-    return mask_from_box(image, box)
+    points = tuple(zip(request.point_x, request.point_y, strict=True))
+    return Prompt(box, points, tuple(request.point_foreground))

@@ -38,20 +38,22 @@ class Interfaces:
 
 
 def interfaces(node: str, streams: Sequence[str], images: Sequence[str],
-               with_depth: bool = False) -> Interfaces:
+               with_depth: bool = False, depth_transport: str = 'raw') -> Interfaces:
     """
     What the node uses.
 
     :param node: its full name. :param images: the topics of `streams`, compressed ones with their
         whole name. :param with_depth: also what `depth.enabled` and `depth.tf` need.
+    :param depth_transport: as `depth.transport`.
     """
     prefixes = [''] if len(streams) == 1 else [f'{stream}/' for stream in streams]
     # these are granted also where vision_msgs is not installed here
     names = sorted({*output_kinds(), 'detections', 'label_info', *(_DEPTH if with_depth else ())})
     outputs = [f'{node}/{prefix}{name}' for prefix in prefixes for name in names]
     namespace = node.rpartition('/')[0]
+    depth_name = 'depth' if depth_transport == 'raw' else f'depth/{depth_transport}'
     depth = [f'{namespace}/{prefix}{name}' for prefix in prefixes
-             for name in ('depth', 'camera_info')] if with_depth else []
+             for name in (depth_name, 'camera_info')] if with_depth else []
     return Interfaces(
         (*outputs, f'{node}/transition_event', '/diagnostics', '/parameter_events', '/rosout',
          *(['/tf'] if with_depth else [])),
@@ -90,12 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
                         help='the topics of the streams, in this order (%(default)s)')
     parser.add_argument('--depth', action='store_true', help='also what depth.enabled needs; where '
                         'depth and camera_info are remapped, put their topics in')
+    parser.add_argument('--depth-transport', default='raw', choices=('raw', 'compressedDepth'),
+                        help='as depth.transport says (%(default)s)')
     parsed = parser.parse_args(arguments)
     if len(parsed.image) != len(parsed.streams):
         parser.error(f'{len(parsed.image)} topics and {len(parsed.streams)} streams; as many of '
                      'each are accepted')
-    print(policy(parsed.node, interfaces(parsed.node, parsed.streams, parsed.image,
-                                         parsed.depth)), end='')
+    print(policy(parsed.node, interfaces(parsed.node, parsed.streams, parsed.image, parsed.depth,
+                                         parsed.depth_transport)), end='')
     return 0
 
 

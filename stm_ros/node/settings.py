@@ -31,6 +31,9 @@ class NodeSettings:
     weights: str = setting(
         '', meaning='path of the weights, or research or permissive for those that ship with '
                     'stm_lite; empty for research')
+    segmenter: str = setting(
+        'auto', meaning='what turns boxes and points into masks: auto for the head in the '
+                        'weights, grabcut, or one that another package offers')
     device: str = setting('auto', meaning='torch device; auto is cuda where there is one, else cpu')
     threads: int = setting(
         0, low=0, high=256,
@@ -82,6 +85,10 @@ class NodeSettings:
         False, group='depth', name='enabled',
         meaning='whether targets are also placed in space, by aligned depth images on `depth` and '
                 'intrinsics on `camera_info`')
+    depth_transport: str = setting(
+        'raw', group='depth', name='transport', choices=('raw', 'compressedDepth'),
+        meaning='what is subscribed to: raw for sensor_msgs/Image, compressedDepth for '
+                'CompressedImage on <depth>/compressedDepth')
     depth_tolerance: float = setting(
         0.02, group='depth', name='tolerance', low=0.0, high=10.0, unit='s', live=True,
         meaning='how far the stamps of image and depth image may be apart')

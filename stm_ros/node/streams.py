@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.stamp_gaps import StampGaps
 from stm_ros.vision.errors import InputError
 
 #: without an image for this long, a stream is said to have stopped
@@ -41,8 +42,9 @@ class Counts:
     """
     What became of a stream's images.
 
-    lost: on the way to the node. dropped: replaced by a newer one before anybody looked. failed:
-    refused. spared: not looked at on purpose, for max_rate, a pause or on_demand.
+    lost: on the way to the node, as the middleware tells. dropped: replaced by a newer one before
+    anybody looked. failed: refused. spared: not looked at on purpose, for max_rate, a pause or
+    on_demand. skipped: missing between the stamps of those that came.
     """
 
     received: int = 0
@@ -51,6 +53,12 @@ class Counts:
     failed: int = 0
     lost: int = 0
     spared: int = 0
+    skipped: int = 0
+
+    @property
+    def missing(self) -> int:
+        """What did not come: two ways to count the same images, of which both may miss some."""
+        return max(self.lost, self.skipped)
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class CameraStream:
         default_factory=lambda: deque(maxlen=_MOST_EVENTS))
     _answers: deque[tuple[float, float, float, float]] = field(
         default_factory=lambda: deque(maxlen=_MOST_EVENTS))
+    _gaps: StampGaps = field(default_factory=StampGaps)
     _last_arrival: float | None = None
     _last_error: str = ''
 
@@ -100,6 +109,9 @@ class CameraStream:
         """Keep a frame as the newest."""
         with self._lock:
             self._count('received')
+            skipped = self._gaps.add(frame.stamp_ns)
+            if skipped:
+                self._count('skipped', skipped)
             self._last_arrival = frame.arrival
             self._history.append(frame)
             self._held_bytes += len(frame.message.data)
@@ -113,6 +125,7 @@ class CameraStream:
         with self._lock:
             self._history.clear()
             self._held_bytes = 0
+            self._gaps = StampGaps()
             self._last_arrival = None
 
     def count_drop(self) -> None:

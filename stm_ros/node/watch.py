@@ -61,14 +61,14 @@ class StreamWatch:
                 f'stream {self._stream.name!r}: no image for {silence:.0f} s on {self.missing}')
 
     def _look_for_losses(self, recent: Counts) -> None:
-        sent = recent.received + recent.lost
-        if (self._has_told_losses or recent.lost < _LEAST_LOST
-                or recent.lost < _LEAST_LOST_SHARE * sent):
+        sent = recent.received + recent.missing
+        if (self._has_told_losses or recent.missing < _LEAST_LOST
+                or recent.missing < _LEAST_LOST_SHARE * sent):
             return
         self._has_told_losses = True
         self._node.get_logger().warning(
-            f'stream {self._stream.name!r}: {recent.lost} of {sent} images were lost on the way '
-            f'in {WINDOW_SECONDS:.0f} s. {remedy_for_losses()}')
+            f'stream {self._stream.name!r}: {recent.missing} of {sent} images were lost on the way '
+            f'in {WINDOW_SECONDS:.0f} s{by_what(recent)}. {remedy_for_losses()}')
 
     def _look_for_slow_steps(self, figures: StreamFigures, targets: int, threads: int) -> None:
         if targets != self._targets:
@@ -83,9 +83,14 @@ class StreamWatch:
             f'a step takes {1000 * step:.0f} ms and took {1000 * self._best_step:.0f} ms')
         if self.slow and not was_slow:
             self._node.get_logger().warning(
-                f'stream {self._stream.name!r}: {self.slow}: other processes use the processors. '
-                f'The network has {threads} threads; fewer (threads) wait less for each other, '
-                'and input_size makes steps shorter')
+                f'stream {self._stream.name!r}: {self.slow}: other processes use the processors, '
+                f'or images became larger. The network has {threads} threads; fewer (threads) wait '
+                'less for each other, and input_size makes steps shorter')
+
+
+def by_what(recent: Counts) -> str:
+    """Where the middleware told of fewer losses than stamps show, how they are known."""
+    return ', by the gaps in their stamps' if recent.skipped > recent.lost else ''
 
 
 def remedy_for_losses() -> str:

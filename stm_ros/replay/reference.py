@@ -1,10 +1,11 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What the user shows as the target: a mask file, or a box that GrabCut turns into a mask."""
+"""What the user shows as the target: a mask file, or a box that is turned into a mask."""
 from pathlib import Path
 
 import numpy as np
 
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import read_header
@@ -16,18 +17,20 @@ from stm_ros.vision.masks import refuse_specks
 from stm_ros.vision.masks import show_targets
 from stm_ros.vision.pictures import PictureHeader
 from stm_ros.vision.pictures import turn_upright
-from stm_ros.vision.prompts import mask_from_box
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import Segmenter
 
 
 def show_reference(image: np.ndarray, image_file: str | Path | None, mask: str | Path | None,
                    box: Box | None = None, *, target_id: int | None = None,
-                   choose: bool = False) -> ShownTargets:
+                   choose: bool = False, segmenter: Segmenter | None = None) -> ShownTargets:
     """
     What either `mask` (a file) or `box` shows in `image` (H×W×3 uint8 RGB, upright).
 
     :param image_file: where the image was read from, None where that was no picture file.
     :param target_id: the id of the one target shown, None for 1 or what the mask says.
     :param choose: whether it may be one of several ids in the mask.
+    :param segmenter: what turns the box into a mask; None for what ships.
     :raises InputError: where both or none are given, the mask's size is not the image's, it was
         drawn on the stored pixels of a picture that EXIF turns, its meaning is unclear (see
         show_targets), or the box cannot be turned into a mask.
@@ -36,9 +39,10 @@ def show_reference(image: np.ndarray, image_file: str | Path | None, mask: str |
         raise InputError('the target is shown by a mask or by a box: give exactly one of them')
     if box is not None:
         chosen = check_target_id(1 if target_id is None else target_id)
-        label_map = mask_from_box(image, box) * np.uint8(chosen)
+        found = (segmenter or segmenter_for()).segment(image, Prompt(box))
+        label_map = found.mask * np.uint8(chosen)
         refuse_specks(label_map, 'the mask of the box')
-        return ShownTargets(label_map, 'box, by GrabCut')
+        return ShownTargets(label_map, f'box, {found.meaning}')
     assert mask is not None
     stored = read_stored_mask(mask)
     if image_file is not None:

@@ -10,22 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.replay.reference import show_reference
-from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.masks import MAX_TARGET_ID
-from stm_ros.vision.prompts import mask_from_points
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One target: a box, points on it and beside it (x, y in pixels), or both."""
-
-    box: Box | None = None
-    points: tuple[Point, ...] = ()
-    on_target: tuple[bool, ...] = ()
+from stm_ros.vision.masks import refuse_specks
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import Segmenter
 
 
 @dataclass(frozen=True)
@@ -37,24 +28,15 @@ class Reference:
     meaning: str = ''
 
 
-def mask_of_prompt(image: np.ndarray, prompt: Prompt) -> np.ndarray:
-    """
-    Return the mask (H×W bool) that a prompt gives in `image` (H×W×3 uint8 RGB).
-
-    :raises InputError: where nothing can be told apart, see stm_ros.vision.prompts.
-    """
-    if prompt.points:
-        return mask_from_points(image, prompt.points, prompt.on_target, prompt.box)
-    return show_reference(image, None, None, prompt.box).label_map > 0
-
-
 def reference_of_prompts(image: np.ndarray, prompts: Sequence[Prompt],
-                         labels: Sequence[str] = ()) -> Reference:
+                         labels: Sequence[str] = (), segmenter: Segmenter | None = None
+                         ) -> Reference:
     """
     Return what `prompts` show in `image`, ids from 1 in their order.
 
     Where two masks share pixels, these belong to the smaller one: a cup on a book is the cup.
 
+    :param segmenter: what turns prompts into masks; None for what ships.
     :raises InputError: where there is no prompt, more names than targets, a prompt gives no mask,
         or a target has no pixel left.
     """
@@ -62,14 +44,18 @@ def reference_of_prompts(image: np.ndarray, prompts: Sequence[Prompt],
         raise InputError(f'{len(prompts)} targets are shown; 1 to {MAX_TARGET_ID} are accepted')
     if len(labels) > len(prompts):
         raise InputError(f'{len(labels)} names for {len(prompts)} targets: one for each is enough')
-    masks = [mask_of_prompt(image, prompt) for prompt in prompts]
+    segmenter = segmenter or segmenter_for()
+    found = [segmenter.segment(image, prompt) for prompt in prompts]
+    masks = [each.mask for each in found]
     label_map = np.zeros(image.shape[:2], np.uint8)
     for place in sorted(range(len(masks)), key=lambda place: -int(masks[place].sum())):
         label_map[masks[place]] = place + 1
     for target_id in range(1, len(masks) + 1):
         if not (label_map == target_id).any():
             raise InputError(f'target {target_id} is covered by the others: show it by a mask')
-    return Reference(label_map, dict(enumerate(labels, start=1)))
+    refuse_specks(label_map, 'the mask of the prompt')
+    return Reference(label_map, dict(enumerate(labels, start=1)),
+                     '; '.join(each.meaning for each in found))
 
 
 def reference_of_mask(image: np.ndarray, mask: str | Path, labels: Sequence[str] = (),

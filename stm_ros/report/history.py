@@ -168,6 +168,11 @@ class Durations:
         self._counts[min(place, len(self._counts) - 1)] += 1
         self.total += seconds
 
+    def join(self, other: Durations) -> None:
+        """Count those of `other` as well."""
+        self._counts += other._counts
+        self.total += other.total
+
     @property
     def count(self) -> int:
         """How many were counted."""

@@ -35,14 +35,15 @@ figcaption { padding-top: .15rem; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; margin-bottom: .6rem; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; }
 svg text { fill: var(--dim); font-size: 11px; }
-svg .title { fill: var(--ink); font-size: 12px; }
+svg .title { fill: var(--ink); font-size: 12px; paint-order: stroke;
+  stroke: var(--paper); stroke-width: 3px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child { text-align: left; font-weight: 500; }
 @media print { main { max-width: none; padding: 0; } body { font-size: 11pt; }
-  section, figure, svg, tr { break-inside: avoid; } h2 { break-after: avoid; }
+  section, figure, svg, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .sheet { grid-template-columns: repeat(3, 1fr); }
   .film { grid-template-columns: repeat(8, 1fr); } }
 """

@@ -24,7 +24,7 @@ from PIL import Image
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.prompts import mask_from_points
+from stm_ros.vision.grabcut import mask_from_points
 
 _FILES = {'coffee': 'coffee.png', 'chelsea': 'chelsea.png', 'astronaut': 'astronaut.png',
           'rocket': 'rocket.jpg', 'coins': 'coins.png', 'motorcycle': 'motorcycle_left.png'}

@@ -71,11 +71,19 @@ def load_config(path: Path, data_root: Path) -> TrainingConfig:
     unknown = set(content) - known
     if unknown:
         raise InputError(f'{path}: unknown {sorted(unknown)}; known are {sorted(known)}')
-    data_sets = tuple(_data_set(path, entry, data_root) for entry in content.pop('data_sets'))
+    data_sets = read_data_sets(path, content.pop('data_sets'), data_root)
     phases = tuple(Phase(**entry) for entry in content.pop('phases'))
     for name in {'shares', 'frozen'} & set(content):
         content[name] = tuple(content[name])
     return TrainingConfig(data_sets=data_sets, phases=phases, **content)
+
+
+def read_data_sets(path: Path, entries: list[dict], data_root: Path) -> tuple[DataSet, ...]:
+    """The data sets of a configuration at `path`; folders are relative to `data_root`.
+
+    :raises InputError: for an unknown kind of data set or a missing folder.
+    """
+    return tuple(_data_set(path, entry, data_root) for entry in entries)
 
 
 def _data_set(path: Path, entry: dict, data_root: Path) -> DataSet:

@@ -78,6 +78,11 @@ def decode_depth(encoding: str, data: bytes | memoryview | np.ndarray, *, height
     depth = samples.astype(np.float32)
     if samples.dtype == np.uint16:
         depth /= _MILLIMETRES
+    return measured(depth)
+
+
+def measured(depth: np.ndarray) -> np.ndarray:
+    """Depth in metres, H×W float32, with NaN where it is not positive or beyond a kilometre."""
     # comparisons with what is not a number are false
     return np.where((depth > 0) & (depth <= _FARTHEST), depth, np.float32(np.nan))
 

@@ -1,31 +1,73 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""
-From a box or a few points to a mask, by GrabCut.
-
-GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) separates the colours inside from those
-outside. It cannot always: then the prompt is refused with the reason, because a rectangle passed
-off as a mask would teach the memory the background too.
-"""
+"""What a person shows as the target: a box, points or a scribble; and what makes a mask of it."""
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from math import floor
+from math import hypot
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
-from stm_ros.vision.masks import check_image
 
-_LONGEST_SIDE = 640
-_ITERATIONS = 6
-_SEED = 20190404
+Point = tuple[float, float]
+#: points of one prompt, those that a scribble is made of included
+MAX_POINTS = 2000
 _LEAST_SIDE = 4
-_LEAST_SHARE_OF_BOX = 0.02
-_MOST_SHARE_OF_BOX = 0.98
-_POINT_RADIUS = 0.01
-_REACH_OF_POINT = 0.12
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One target: a box, points on it and beside it (x, y in pixels), or both.
+
+    A scribble is its points, close to one another.
+    """
+
+    box: Box | None = None
+    points: tuple[Point, ...] = ()
+    on_target: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class PromptedMask:
+    """
+    The mask (H×W bool) of a prompt.
+
+    expected_iou: its intersection over union with the truth as the segmenter expects it, in
+        [0, 1], None where it does not say.
+    segmenter: the name of what made it, for people.
+    """
+
+    mask: np.ndarray
+    expected_iou: float | None
+    segmenter: str
+
+    @property
+    def meaning(self) -> str:
+        """How the mask came about, in words."""
+        if self.expected_iou is None:
+            return f'by {self.segmenter}'
+        return f'by {self.segmenter}, expected IoU {self.expected_iou:.2f}'
+
+
+class Segmenter(Protocol):
+    """What turns a prompt into a mask. Other packages offer theirs as entry points."""
+
+    name: str
+
+    def segment(self, image: np.ndarray, prompt: Prompt) -> PromptedMask:
+        """
+        Return the mask that `prompt` shows in `image` (H×W×3 uint8 RGB, upright).
+
+        The same image and prompt always give the same mask.
+
+        :raises InputError: where the prompt cannot be used, or nothing can be told apart.
+        """
 
 
 def parse_box(text: str) -> Box:
@@ -44,64 +86,49 @@ def parse_box(text: str) -> Box:
     return Box(x_min, y_min, width, height)
 
 
-def mask_from_box(image: np.ndarray, box: Box) -> np.ndarray:
+def check_points(points: Sequence[Point], on_target: Sequence[bool], *, has_box: bool = False
+                 ) -> None:
     """
-    Return the mask (H×W bool) of the thing in `box`; the box is clipped to the image.
+    Refuse points that show nothing.
 
-    The same image and box always give the same mask.
-
-    :param image: H×W×3 uint8 RGB.
-    :raises InputError: where the box has no area inside the image, covers all of it (no
-        background is left to learn from), or nothing in it can be told from what is around it.
+    :param has_box: whether a box shows the target, so that all may lie beside it.
+    :raises InputError: where no point is on the target, there are too many, the two lists differ
+        in length, or a number is not finite.
     """
-    check_image(image)
-    columns, rows = _pixels_inside(box, image.shape)
-    trimap = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
-    trimap[rows, columns] = cv2.GC_PR_FGD
-    mask = _largest_part(_grab_cut(image, trimap))
-    _check_share(mask, trimap != cv2.GC_BGD, box)
-    return mask
-
-
-def mask_from_points(image: np.ndarray, points: Sequence[tuple[float, float]],
-                     on_target: Sequence[bool], box: Box | None = None) -> np.ndarray:
-    """
-    Return the mask (H×W bool) of the thing that the points marked `on_target` lie on.
-
-    Points are (x, y) in pixels and are clipped to the image; the others lie on what is not the
-    target. With `box`, everything outside it is background.
-
-    :param image: H×W×3 uint8 RGB.
-    :raises InputError: where no point is on the target, the two lists differ in length, two
-        points contradict each other, or nothing can be told apart (as for `mask_from_box`).
-    """
-    check_image(image)
     if len(points) != len(on_target):
         raise InputError(f'{len(points)} points, but {len(on_target)} say where they lie')
+    if len(points) > MAX_POINTS:
+        raise InputError(f'{len(points)} points; at most {MAX_POINTS} are accepted')
     if not np.isfinite(np.asarray(points, np.float64)).all():
         raise InputError(f'the points {list(points)} hold a number that is not finite')
-    if not any(on_target):
+    if not has_box and not any(on_target):
         raise InputError('no point lies on the target; at least one is needed')
-    allowed = _allowed_area(image.shape, box)
-    trimap = np.where(allowed, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
-    height, width = image.shape[:2]
-    centres = [(round(min(max(x, 0), width - 1)), round(min(max(y, 0), height - 1)))
-               for x, y in points]
-    reach = max(2, round(_REACH_OF_POINT * min(height, width)))
-    _draw_near(trimap, allowed, [c for c, on in zip(centres, on_target, strict=True) if on], reach)
-    radius = max(1, round(_POINT_RADIUS * min(height, width)))
-    for centre, on in zip(centres, on_target, strict=True):
-        cv2.circle(trimap, centre, radius, (cv2.GC_FGD if on else cv2.GC_BGD,), cv2.FILLED)
-    wanted = [centre for centre, on in zip(centres, on_target, strict=True) if on]
-    if any(trimap[y, x] != cv2.GC_FGD for x, y in wanted):
-        raise InputError('a point on the target and one that is not lie on the same spot')
-    mask = _parts_with(_grab_cut(image, trimap), wanted)
-    _check_share(mask, allowed, box)
-    return mask
 
 
-def _pixels_inside(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return the column and row slices of the box's pixels inside an image of `shape`."""
+def along(stroke: Sequence[Point], step: float = 4.0) -> tuple[Point, ...]:
+    """Points at most `step` pixels apart along a scribble, given by its corners."""
+    points = [stroke[0]] if stroke else []
+    for (x, y), (to_x, to_y) in pairwise(stroke):
+        count = max(1, ceil(hypot(to_x - x, to_y - y) / step))
+        points += [(x + (to_x - x) * i / count, y + (to_y - y) * i / count)
+                   for i in range(1, count + 1)]
+    return tuple(points)
+
+
+def clipped_points(points: Sequence[Point], shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The pixels (column, row) of an image of `shape` that are nearest to `points`."""
+    height, width = shape[:2]
+    return [(round(min(max(x, 0), width - 1)), round(min(max(y, 0), height - 1)))
+            for x, y in points]
+
+
+def pixels_inside(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """
+    Return the column and row slices of the box's pixels inside an image of `shape`.
+
+    :raises InputError: where the box has hardly any, holds them all (no background is left), or
+        has a number that is not finite.
+    """
     height, width = shape[:2]
     if not np.isfinite((box.x_min, box.y_min, box.width, box.height)).all():
         raise InputError(f'{box} holds a number that is not finite')
@@ -119,49 +146,7 @@ def _pixels_inside(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
     return slice(left, right), slice(top, bottom)
 
 
-def _allowed_area(shape: tuple[int, ...], box: Box | None) -> np.ndarray:
-    """Return H×W bool: inside the box, or all but the image's outermost pixels."""
-    area = np.zeros(shape[:2], bool)
-    if box is None:
-        area[1:-1, 1:-1] = True
-    else:
-        columns, rows = _pixels_inside(box, shape)
-        area[rows, columns] = True
-    return area
-
-
-def _draw_near(trimap: np.ndarray, allowed: np.ndarray, centres: list[tuple[int, int]],
-               reach: int) -> None:
-    near = np.zeros_like(trimap)
-    for centre in centres:
-        cv2.circle(near, centre, reach, (1,), cv2.FILLED)
-    trimap[(near == 1) & allowed] = cv2.GC_PR_FGD
-
-
-def _grab_cut(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
-    """Return H×W bool; large images are cut at `_LONGEST_SIDE`, since the time grows with area."""
-    height, width = trimap.shape
-    scale = min(1.0, _LONGEST_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    labels = cv2.resize(trimap, size, interpolation=cv2.INTER_NEAREST)
-    certain = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if not certain.any() or certain.all():
-        raise InputError('the prompt leaves no pixel for the target, or none for the background')
-    # its colour models start from random clusters
-    cv2.setRNGSeed(_SEED)
-    no_rectangle = (0, 0, 1, 1)
-    try:
-        cv2.grabCut(small, labels, no_rectangle, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS,
-                    cv2.GC_INIT_WITH_MASK)
-    except cv2.error as error:
-        raise InputError(f'GrabCut finds no colours to tell apart ({error.err or error}); give a '
-                         'mask') from error
-    foreground = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return cv2.resize(foreground, (width, height), interpolation=cv2.INTER_NEAREST) == 1
-
-
-def _largest_part(mask: np.ndarray) -> np.ndarray:
+def largest_part(mask: np.ndarray) -> np.ndarray:
     """Keep the largest connected part and those at least a tenth of it; fill no hole."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = statistics[1:, cv2.CC_STAT_AREA]
@@ -170,19 +155,8 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
     return np.isin(labels, 1 + np.flatnonzero(areas >= areas.max() / 10))
 
 
-def _parts_with(mask: np.ndarray, centres: list[tuple[int, int]]) -> np.ndarray:
+def parts_with(mask: np.ndarray, pixels: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Keep the connected parts that hold one of the `pixels` (column, row)."""
     _, labels = cv2.connectedComponents(mask.astype(np.uint8))
-    wanted = {int(labels[y, x]) for x, y in centres} - {0}
+    wanted = {int(labels[y, x]) for x, y in pixels} - {0}
     return np.isin(labels, list(wanted))
-
-
-def _check_share(mask: np.ndarray, area: np.ndarray, box: Box | None) -> None:
-    share = mask.sum() / area.sum()
-    if share < _LEAST_SHARE_OF_BOX and box is not None or not mask.any():
-        raise InputError(
-            f'nothing inside {box or "reach of the points"} can be told from what is around it '
-            f'(GrabCut keeps {share:.1%}); draw the box closer, add points, or give a mask')
-    if share > _MOST_SHARE_OF_BOX:
-        raise InputError(
-            f'no background was found inside {box or "the image"} (GrabCut keeps {share:.1%}); '
-            'the box must hold the whole target and a little around it, or give a mask')

@@ -37,8 +37,8 @@ def programs() -> tuple[str, str]:
 class Browser:
     """One window on the page at `url`."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        """Open it with a profile of its own in `folder`."""
+    def __init__(self, url: str, folder: Path, awaits_picture: bool = True) -> None:
+        """Open it with a profile of its own in `folder`; the console's page has a picture."""
         chromium, chromedriver = programs()
         options = Options()
         options.binary_location = chromium
@@ -47,7 +47,10 @@ class Browser:
         options.set_capability('goog:loggingPrefs', {'performance': 'ALL', 'browser': 'ALL'})
         self.driver = webdriver.Chrome(options=options, service=Service(chromedriver))
         self.driver.set_script_timeout(PATIENCE)
-        self.open_anew(url)
+        if awaits_picture:
+            self.open_anew(url)
+        else:
+            self.driver.get(url)
 
     def one(self, selector: str):
         """The first element that a CSS selector finds."""
@@ -91,7 +94,7 @@ class Browser:
 
     def open_anew(self, url: str) -> None:
         """Open the page again and wait for its first picture."""
-        self.driver.get(url)
+        self.until(lambda: _opened(self.driver, url), 'the page')
         self.until(lambda: self.all('.card .camera') and not self.all('.camera-waiting')
                    and self.view().std() > 20, 'a picture')
 
@@ -170,6 +173,11 @@ class Browser:
         """What the page complained of."""
         return [row['message'] for row in self.driver.get_log('browser')
                 if row['level'] == 'SEVERE']
+
+
+def _opened(driver: webdriver.Chrome, url: str) -> bool:
+    driver.get(url)
+    return True
 
 
 def _descendants(pid: int) -> list[int]:

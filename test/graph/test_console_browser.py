@@ -48,6 +48,20 @@ def start(folder: Path, name: str, *words: str) -> subprocess.Popen:
                                 env=environment)
 
 
+def request(port: int, path: str, method: str = 'GET', **headers: str) -> tuple[int, dict, bytes]:
+    """Status, headers and body; status 0 where nobody answers."""
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
+    try:
+        connection.request(method, path, headers={
+            name.replace('_', '-'): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    except OSError:
+        return 0, {}, b''
+    finally:
+        connection.close()
+
+
 class Stage:
     """Camera, node and console, each in a process of its own."""
 
@@ -87,16 +101,7 @@ class Stage:
             time.sleep(0.2)
 
     def request(self, path: str, method: str = 'GET', **headers: str) -> tuple[int, dict, bytes]:
-        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=10)
-        try:
-            connection.request(method, path, headers={
-                name.replace('_', '-'): value for name, value in headers.items()})
-            response = connection.getresponse()
-            return response.status, dict(response.getheaders()), response.read()
-        except OSError:
-            return 0, {}, b''
-        finally:
-            connection.close()
+        return request(self.port, path, method, **headers)
 
     def stop(self) -> int:
         self.console.send_signal(signal.SIGINT)
@@ -123,6 +128,18 @@ def page(stage, tmp_path_factory):
     browser = Browser(stage.url, tmp_path_factory.mktemp('profile'))
     yield browser
     browser.driver.quit()
+
+
+def glows_by_attention(page) -> bool:
+    """Whether the shares under the memory frames add up, and the lights over them go by these."""
+    frames = page.driver.execute_script(
+        "return [...document.querySelectorAll('.film')].map(film => [parseFloat("
+        "film.querySelector('b').innerText), +getComputedStyle(film).getPropertyValue('--glow'),"
+        "getComputedStyle(film.querySelector('.film-picture')).boxShadow]);")
+    shares, glows = [frame[0] for frame in frames], [frame[1] for frame in frames]
+    return (len(frames) > 1 and abs(sum(shares) - 100) <= len(frames) and max(glows) == 1.0
+            and glows[shares.index(max(shares))] == 1.0
+            and len({shadow for _, _, shadow in frames}) > 1)
 
 
 def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
@@ -166,6 +183,9 @@ def test_an_operator_s_day(stage, page):
     page.until(lambda: len(page.one('.timeline polyline').get_attribute('points') or '') > 40,
                'a timeline')
     page.until(lambda: page.text('[data-mark="figure-answers"]') not in ('–', '0.0/s'), 'a rate')
+    page.until(lambda: ' ms' in page.text('[data-mark="figure-latency"]'), 'a latency')
+    page.until(lambda: page.text('[data-mark="figure-lost"]')[:1].isdigit(), 'the losses')
+    page.until(lambda: glows_by_attention(page), 'the memory frame that is read most to glow most')
     page.shot('2_tracking')
 
     # a correction by brush is a further reference
@@ -267,6 +287,19 @@ def test_by_keyboard_alone(stage, page):
     page.until(lambda: len(page.all('.target')) == count + 1, 'the painted target')
 
 
+def test_dialogs_by_keyboard(stage, page):
+    """The list of keys and the name of a snapshot; Esc and Enter, no mouse."""
+    page.one('body').send_keys('?')
+    page.until(lambda: 'correct the chosen target' in page.text('.keys'), 'the keys')
+    page.one('body').send_keys('\ue00c')
+    page.until(lambda: not page.text('.keys'), 'the keys to go')
+    page.one('[data-mark="save"]').send_keys('\ue007')
+    page.until(lambda: page.driver.switch_to.active_element.tag_name == 'input', 'the name field')
+    page.driver.switch_to.active_element.send_keys('typed\ue007')
+    page.until((stage.folder / 'snapshots/typed.safetensors').exists, 'the snapshot')
+    page.until(lambda: not page.all('.q-dialog input'), 'the dialog to go')
+
+
 def test_phone_dark_and_light(stage, page):
     for scheme, ground in (('light', 255), ('dark', 0)):
         page.prefer(scheme)
@@ -294,6 +327,25 @@ def test_the_page_asks_nobody_else(stage, page):
     foreign = [url for url in asked if urlsplit(url).scheme not in own
                and urlsplit(url).netloc != f'127.0.0.1:{stage.port}']
     assert foreign == []
+
+
+def test_a_token_lets_in(stage, page):
+    """Another console on the same node: nothing without the token, the page with it."""
+    port, token = free_port(), 'correct-horse'
+    console = start(stage.folder, 'guarded', '-m', 'stm_ros.cli.main', 'console', '--port',
+                    str(port), '--token', token)
+    try:
+        page.until(lambda: request(port, '/')[0] == 401, 'the console to refuse')
+        assert request(port, '/view/camera')[0] == request(port, '/?token=wrong')[0] == 401
+        page.open_anew(f'http://127.0.0.1:{port}/?token={token}')
+        # the address bar, which others may see, does not keep it
+        assert page.driver.current_url == f'http://127.0.0.1:{port}/'
+        assert token not in page.driver.execute_script('return document.cookie')
+        page.until(lambda: page.all('.target'), 'the targets')
+        assert token in (stage.folder / 'guarded.log').read_text()
+    finally:
+        console.send_signal(signal.SIGINT)
+        assert console.wait(20) == 0
 
 
 def test_no_listing_no_foreign_writes(stage):

@@ -10,6 +10,7 @@ from graph_client import NodeProcess
 from graph_client import image_message
 from graph_client import mask_pixels
 from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import PointCloud2
 from stm_ros.msg import TargetGeometryArray
 
@@ -124,6 +125,29 @@ def test_targets_in_space(start_node, client, clip, encoding, depth_first):
     assert found[place[0], place[1]].all() and (place[1] % 7 != 0).all()
     size = target.box_size[0]
     assert size.z < 0.02 and 0.03 < min(size.x, size.y) < max(size.x, size.y) < 0.3
+
+
+def test_compressed_depth_places_targets_and_other_formats_are_named(start_node, client, clip):
+    topic = '/depth/compressedDepth'
+    node = start_node('depth.enabled:=true', 'depth.transport:=compressedDepth', 'depth.margin:=3',
+                      topics=('image', 'depth/compressedDepth', 'camera_info'))
+    prepare(client, clip)
+    truth = clip[1][1]
+    _, code = cv2.imencode('.png', np.rint(1000 * depth_of(truth)).astype(np.uint16))
+    message = CompressedImage(data=bytes(12) + code.tobytes(), format='16UC1; compressedDepth png')
+
+    def send(stamp: int) -> None:
+        message.header.stamp.sec = stamp
+        client.publish(info_message(truth.shape, stamp=stamp * SECOND), '/camera_info')
+        client.publish(message, topic)
+        client.ask(image_message(clip[1][0], 'rgb8', stamp * SECOND))
+    stamps = iter(range(2, 100))
+    client.wait_until(lambda: send(next(stamps)) or client.received[GEOMETRY], 'a geometry')
+    [target] = client.received[GEOMETRY][-1].targets
+    assert target.centroid[0].z == pytest.approx(NEAR, abs=0.002)
+    assert target.valid_share == pytest.approx(6 / 7, abs=0.04)
+    message.format = '16UC1; compressedDepth rvl'
+    client.wait_until(lambda: send(next(stamps)) or 'compressedDepth rvl' in node.log, 'a warning')
 
 
 def test_depth_that_is_too_far_away_in_time_or_of_another_size_gives_nothing(

@@ -1,0 +1,132 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A camera of which images are missing, and a computer that others use: both are told, once."""
+import os
+import signal
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticStatus
+from graph_client import image_message
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import GetState
+
+SECOND = 10 ** 9
+PERIOD = SECOND // 20
+
+
+def stream_status(client) -> tuple[DiagnosticStatus, dict[str, str]]:
+    """The status of the stream that comes next, and its values."""
+    messages = client.received['/diagnostics']
+    messages.clear()
+    client.wait_until(lambda: messages, 'diagnostics')
+    stream = messages[-1].status[1]
+    return stream, {pair.key: pair.value for pair in stream.values}
+
+
+def send(client, pixels, frames, beat: float = 0.02) -> None:
+    """Publish frames of these numbers, stamped as a camera of 20 Hz does."""
+    for number in frames:
+        client.publish(image_message(pixels, 'rgb8', 10 * SECOND + number * PERIOD))
+        end = time.monotonic() + beat
+        client.wait_until(lambda end=end: time.monotonic() > end, 'a beat')
+
+
+def test_losses_that_only_stamps_show_are_told_once_with_the_remedy(start_node, client, clip):
+    node = start_node('threads:=1', 'diagnostics_period:=0.2', 'mode:=on_demand')
+    client.listen(DiagnosticArray, '/diagnostics')
+    pixels = clip[0][0][:60, :80]
+    send(client, pixels, range(40))
+    stream, values = stream_status(client)
+    come = int(values['frames received'])
+    assert (stream.level, stream.message) == (DiagnosticStatus.OK, 'on demand')
+    assert come >= 30 and int(values['frames lost on the way']) <= 40 - come
+    # of a hundred images the camera's driver sends thirty, in no order
+    sent = [40 + number for number in range(100) if number * 37 % 100 < 30]
+    send(client, pixels, sent)
+    client.wait_until(lambda: 'were lost on the way' in node.log, 'the warning', 10)
+    stream, values = stream_status(client)
+    assert stream.level == DiagnosticStatus.ERROR
+    assert 'were lost on the way' in stream.message and 'PROFILES_FILE=' in stream.message
+    assert 45 <= int(values['frames lost on the way']) <= 75
+    send(client, pixels, [number + 200 for number in sent])
+    stream_status(client)
+    [line] = [line for line in node.log.splitlines() if 'were lost on the way' in line]
+    assert 'by the gaps in their stamps' in line
+    path = line.partition('PROFILES_FILE=')[2].split()[0]
+    assert os.path.isfile(path) and path.endswith('fast_dds_large_images.xml')
+
+
+def test_steps_that_take_much_longer_than_they_did_are_told(start_node, client, clip):
+    node = start_node('threads:=1', 'diagnostics_period:=0.2', 'input_size:=96')
+    client.listen(DiagnosticArray, '/diagnostics')
+    client.listen_to_answers()
+    assert client.tracker('set_reference', image=image_message(clip[0][0], 'rgb8', SECOND),
+                          mask=image_message(clip[0][1] * 255, 'mono8')).success
+    stamps = iter(range(2, 10_000))
+
+    def answer(frames: int) -> None:
+        for _ in range(frames):
+            client.ask(image_message(clip[1][0], 'rgb8', next(stamps) * PERIOD))
+    answer(30)
+    stream_status(client)
+    looked = time.monotonic() + 1.5
+    client.wait_until(lambda: time.monotonic() > looked, 'a look')
+    assert 'other processes use the processors' not in node.log
+    ended = threading.Event()
+
+    def take_the_processor() -> None:
+        while not ended.wait(0.02):
+            node.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.3)
+            node.process.send_signal(signal.SIGCONT)
+    others = threading.Thread(target=take_the_processor)
+    others.start()
+    try:
+        end = time.monotonic() + 60
+        while 'other processes use the processors' not in node.log:
+            assert time.monotonic() < end, node.log
+            answer(1)
+    finally:
+        ended.set()
+        others.join()
+    stream, _ = stream_status(client)
+    assert stream.level == DiagnosticStatus.WARN and 'a step takes' in stream.message
+    assert 'The network has 1 threads' in node.log
+
+
+def test_no_transition_that_a_state_does_not_allow_ends_the_node(start_node, client):
+    node = start_node('autostart:=false', 'threads:=1')
+    moves = {
+        State.PRIMARY_STATE_UNCONFIGURED: {
+            Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN},
+        State.PRIMARY_STATE_INACTIVE: {
+            Transition.TRANSITION_CLEANUP, Transition.TRANSITION_ACTIVATE,
+            Transition.TRANSITION_INACTIVE_SHUTDOWN},
+        State.PRIMARY_STATE_ACTIVE: {
+            Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN},
+        State.PRIMARY_STATE_FINALIZED: set()}
+    way = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
+           Transition.TRANSITION_ACTIVE_SHUTDOWN, None)
+    # create and destroy (0, 8) are for nobody to ask, 77 is none
+    every = {*range(9), 77}
+
+    def change(**transition) -> bool:
+        return client.call(ChangeState, '/stm_tracker/change_state',
+                           transition=Transition(**transition)).success
+
+    def state() -> int:
+        return client.call(GetState, '/stm_tracker/get_state').current_state.id
+    for (here, allowed), onward in zip(moves.items(), way, strict=True):
+        assert state() == here
+        for transition in sorted(every - allowed):
+            assert not change(id=transition), (here, transition)
+            assert state() == here and node.process.poll() is None, (here, transition)
+        assert not change(label='dance') and state() == here
+        assert onward is None or change(id=onward)
+    assert node.log.count('is refused: the node is') == sum(
+        len(every - allowed) + 1 for allowed in moves.values())
+    assert 'Traceback' not in node.log

@@ -1,0 +1,88 @@
+# Copyright 2026 stm_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Images that are missing, by stamps: losses are counted, other rates and pauses are not."""
+import random
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from stm_ros.node.stamp_gaps import NEW_RATE
+from stm_ros.node.stamp_gaps import PAUSE_SECONDS
+from stm_ros.node.stamp_gaps import StampGaps
+
+SECOND = 10 ** 9
+PERIODS = st.floats(1 / 120, 0.4)
+
+
+def stamps_of(frames, period, jitter=0.0, seed=0):
+    """Stamps in nanoseconds of frames 0, 1, ..., moved by up to `jitter` periods."""
+    chance = random.Random(seed)
+    return [round(SECOND * period * (10 + frame + chance.uniform(-jitter, jitter)))
+            for frame in frames]
+
+
+def counted(stamps):
+    """What is said to be missing in all."""
+    gaps = StampGaps()
+    return sum(gaps.add(stamp) for stamp in stamps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(PERIODS, st.floats(0, 0.1), st.integers(0, 99))
+def test_a_stream_that_is_whole_lacks_nothing(period, jitter, seed):
+    assert counted(stamps_of(range(200), period, jitter, seed)) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(PERIODS, st.floats(0, 0.1), st.floats(0.05, 0.75), st.integers(0, 99))
+def test_what_is_lost_is_counted(period, jitter, lost, seed):
+    chance = random.Random(seed)
+    frames = [frame for frame in range(400) if chance.random() >= lost]
+    missing = frames[-1] - frames[0] + 1 - len(frames)
+    found = counted(stamps_of(frames, period, jitter, seed))
+    # what is lost before the rate is known cannot be counted, nor what a gap of a pause has lost
+    assert found <= missing
+    assert found >= 0.6 * missing - 25 * lost
+
+
+@settings(max_examples=60, deadline=None)
+@given(PERIODS, st.integers(2, 4), st.booleans(), st.integers(0, 99))
+def test_another_rate_is_no_loss(period, factor, is_back, seed):
+    slow = [100 + factor * step for step in range(60)]
+    back = list(range(slow[-1] + 1, slow[-1] + 100)) if is_back else []
+    stamps = stamps_of([*range(100), *slow, *back], period, 0.03, seed)
+    assert counted(stamps) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10 ** 6), st.floats(0.02, 0.5))
+def test_a_trigger_at_any_time_has_no_rate_to_fall_short_of(seed, mean):
+    chance, time, stamps = random.Random(seed), 0.0, []
+    for _ in range(300):
+        time += chance.expovariate(1 / mean)
+        stamps.append(round(time * SECOND))
+    assert counted(stamps) <= 0.1 * len(stamps)
+
+
+def test_a_pause_and_a_jump_back_are_no_losses():
+    first = stamps_of(range(50), 0.1)
+    later = [stamp + round((5 + PAUSE_SECONDS) * SECOND) for stamp in stamps_of(range(50), 0.1)]
+    assert counted([*first, *later, *first, *first]) == 0
+
+
+def test_one_image_that_is_missing_is_one_once_the_next_has_come():
+    gaps = StampGaps()
+    stamps = stamps_of([*range(20), *range(21, 30)], 0.1)
+    found = [gaps.add(stamp) for stamp in stamps]
+    assert found.index(1) == 21 and sum(found) == 1
+
+
+def test_the_same_stamp_again_changes_nothing():
+    stamps = stamps_of(range(60), 0.1)
+    assert counted([stamp for each in stamps for stamp in (each, each)]) == 0
+
+
+def test_half_of_all_images_in_turns_is_another_rate():
+    # nobody could tell it from a camera of half the rate
+    assert counted(stamps_of([*range(40), *range(40, 40 + 2 * NEW_RATE, 2)], 0.1)) == 0
