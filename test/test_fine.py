@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """Matching at stride 8: masks are carried over by likeness, nearby or anywhere."""
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +11,7 @@ from tracker_helpers import make_tracker
 
 from stm_ros.memory.fine_keys import FINE_RECENT
 from stm_ros.memory.fine_keys import keep_fine
+from stm_ros.memory.layout import BankLayout
 from stm_ros.memory.slots import SlotKind
 from stm_ros.networks.fine import KEY_CHANNELS
 from stm_ros.networks.fine import REACH
@@ -147,3 +149,37 @@ def test_a_stream_that_knows_nothing_yet_gets_its_masks_from_the_reference():
     tracker.add_reference(image, truth)
     mask = tracker.step(image, stream='other').label_map == 1
     assert (mask & (truth == 1)).sum() / (mask | (truth == 1)).sum() > 0.9
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=st.integers(1, 12), width=st.integers(1, 20), targets=st.integers(1, 3))
+def test_what_is_kept_of_a_frame_is_within_its_bound(height, width, targets):
+    """Where targets are everywhere, which is the most that is kept."""
+    fine, masks = torch.zeros(1, 4, 2 * height, 2 * width), torch.zeros(3, 2 * height, 2 * width)
+    kept = keep_fine(fine, masks[:targets], range(targets), (0, 0), [(0, 0, 99, 99)])
+    layout = BankLayout(2, targets, height * width, 2, 3, True, torch.float32, torch.float32, 4)
+    assert kept.bytes <= layout.fine_bytes_per_slot
+
+
+def test_a_budget_in_megabytes_holds_what_is_matched_at_stride_8_too():
+    clip = generate_clip('occlusion', 40, (240, 320))[:5]
+    tracker = make_tracker()
+    assert tracker.network.reads_fine
+    layout = tracker.runner.layout(10, 1, 15 * 20)
+    assert 0.1 < layout.fine_bytes_per_slot / layout.bytes_per_slot < 1
+    limit = 9 * layout.most_bytes_per_slot
+    tracker = make_tracker(input_size=240, max_targets=1, max_frames=64, memorize_by='frames',
+                           memorize_every=1, max_megabytes=limit / 1e6)
+    whole = np.ones_like(clip[0][1])
+    whole[:4] = 0
+    for time in range(2):
+        tracker.add_reference(clip[time][0], whole, stamp_ns=time)
+    for time in range(2, 5):
+        tracker.step(clip[time][0], stamp_ns=time * 10**8)
+        tracker.settle()
+        bank = tracker.bank
+        fine = [slot.fine.bytes for slot in bank.slots if slot is not None and slot.fine]
+        tensors = bank.keys.nbytes + bank.values.nbytes
+        assert len(fine) >= 2 and tensors == bank.layout.bytes
+        assert tensors + sum(fine) <= limit
+    assert tensors + sum(fine) > tensors * 1.1, 'what is matched counts'

@@ -209,49 +209,6 @@ def test_a_cluster_of_others_is_joined_whether_or_not_it_asks_for_a_token(
     assert joined.stdout.split()[-3:] == ['1009', '2', '1025'], joined.stderr
 
 
-@pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    """A cluster of two workers that `ray start` runs on this machine, and its address."""
-    ray = Path(sys.executable).with_name('ray')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    for name, value in (('RAY_AUTH_MODE', 'token'), ('RAY_AUTH_TOKEN', 'a' * 32),
-                        ('RAY_USAGE_STATS_ENABLED', '0'),
-                        ('PYTHONPATH', str(Path(__file__).parent))):
-        monkeypatch.setenv(name, value)
-    folder = TemporaryDirectory(prefix='stm_ray_')  # Ray's sockets need a short path
-    head = subprocess.Popen([ray, 'start', '--head', '--block', f'--port={port}', '--num-cpus=2',
-                             '--include-dashboard=false', f'--temp-dir={folder.name}'],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield f'127.0.0.1:{port}'
-    head.terminate()
-    head.wait(60)
-    folder.cleanup()
-
-
-@needs_ray
-def test_a_cluster_that_others_run_is_joined_and_survives_a_worker(library, cluster, tmp_path,
-                                                                   monkeypatch):
-    out = tmp_path / 'out'
-    recordings = read_library(library, {})
-    make = dying(FleetSettings(str(out)), 'bag2', tmp_path, 1)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            pool, words = make_pool(options(engine='ray', ray_address=cluster), make, 4)
-            break
-        except PoolError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-    assert words == f'2 workers of Ray on {cluster}'
-    with pool:
-        answers = {answer.index: answer for answer in pool.run(recordings)}
-    assert [answers[index].losses for index in range(4)] == [0, 0, 1, 0]
-    assert [answers[index].value.frames for index in range(4)] == [FRAMES, 0, FRAMES, FRAMES]
-
-
 def test_a_library_may_be_given_as_a_file_address(library):
     assert local_path(f'file://{library}') == local_path(str(library)) == library
     assert local_path('file:///a%20b') == Path('/a b')

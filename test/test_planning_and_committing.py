@@ -37,7 +37,7 @@ def held(tracker: Tracker) -> tuple:
 def test_a_refused_frame_changes_nothing_whatever_its_stamp(clip):
     """A frame too large for the budget, with a stamp that would start the stream anew."""
     layout = make_tracker().bank.layout
-    tracker = make_tracker(input_size=0, max_megabytes=4 * layout.bytes_per_slot / 1e6)
+    tracker = make_tracker(input_size=0, max_megabytes=4 * layout.most_bytes_per_slot / 1e6)
     tracker.add_reference(*clip[0])
     for time in range(1, 4):
         tracker.step(clip[time][0], stamp_ns=10 * SECOND + time)

@@ -158,12 +158,12 @@ def test_254_targets_fit_and_one_more_is_refused(clip):
 
 def test_a_budget_in_megabytes_decides_how_many_frames_are_held(clip):
     layout = make_tracker().bank.layout
-    tracker = make_tracker(max_frames=4096, max_megabytes=3.5 * layout.bytes_per_slot / 1e6)
+    tracker = make_tracker(max_frames=4096, max_megabytes=3.5 * layout.most_bytes_per_slot / 1e6)
     assert tracker.bank.layout.slots == 3
     tracker.add_reference(clip[0][0], clip[0][1])
     for time in range(1, 8):
         tracker.step(clip[time][0])
-        assert tracker.bank.layout.bytes <= 3.5 * layout.bytes_per_slot
+        assert tracker.bank.layout.most_bytes <= 3.5 * layout.most_bytes_per_slot
     two = clip[0][1].copy()
     two.flat[:9] = np.arange(2, 11)
     with pytest.raises(InputError, match=r'holds 1 frames.* = 1620 positions'):
@@ -215,7 +215,7 @@ def test_a_correction_while_the_target_is_away_does_not_stall_the_stream(clip):
 
 def test_a_refused_reference_in_a_tight_budget_changes_nothing(clip):
     layout = make_tracker().bank.layout
-    tracker = make_tracker(max_frames=10, max_megabytes=10 * layout.bytes_per_slot / 1e6)
+    tracker = make_tracker(max_frames=10, max_megabytes=10 * layout.most_bytes_per_slot / 1e6)
     for time in range(4):
         tracker.add_reference(clip[time][0], clip[time][1], stamp_ns=time)
     tracker.step(clip[5][0], stamp_ns=5)

@@ -30,6 +30,7 @@ from stm_ros.memory.layout import BankLayout
 from stm_ros.networks.aggregation import aggregate
 from stm_ros.networks.aggregation import strongest_channel
 from stm_ros.networks.checkpoints import fingerprint
+from stm_ros.networks.fine import KEY_CHANNELS
 from stm_ros.networks.fine import grid_places
 from stm_ros.networks.fine import match_memory
 from stm_ros.networks.fine import reference_logits
@@ -117,7 +118,8 @@ class Runner:
         network = self.network
         return BankLayout(slots, targets, positions, network.key_channels,
                           network.value_channels, network.shares_key, self.dtype,
-                          self.score_dtype)
+                          self.score_dtype,
+                          KEY_CHANNELS if getattr(network, 'reads_fine', False) else 0)
 
     def encode(self, image: np.ndarray, geometry: Geometry,
                regions: Sequence[Region | None] = (None,)) -> View:

@@ -22,16 +22,18 @@ def layout_within(layout: BankLayout, max_megabytes: float, spare_bytes: int | N
     :raises InputError: with the arithmetic, where not even two slots fit into the budget, or the
         result does not fit into the device.
     """
-    if max_megabytes and layout.bytes_per_slot:
-        slots = min(layout.slots, int(max_megabytes * MEGABYTE) // layout.bytes_per_slot)
+    # any slot may be a reference, and those keep what is matched at stride 8
+    per_slot = layout.most_bytes_per_slot
+    if max_megabytes and per_slot:
+        slots = min(layout.slots, int(max_megabytes * MEGABYTE) // per_slot)
         if slots < MIN_SLOTS:
             raise InputError(
                 f'a memory of {max_megabytes:g} MB holds {slots} frames, at least {MIN_SLOTS} '
                 f'are needed: {arithmetic(layout)}')
         layout = replace(layout, slots=slots)
-    if spare_bytes is not None and layout.bytes > spare_bytes:
+    if spare_bytes is not None and layout.most_bytes > spare_bytes:
         raise InputError(
-            f'memory of {layout.slots} frames takes {layout.bytes / MEGABYTE:.0f} MB and the '
+            f'memory of {layout.slots} frames takes {layout.most_bytes / MEGABYTE:.0f} MB and the '
             f'device has {spare_bytes / MEGABYTE:.0f} MB: {arithmetic(layout)}; lower '
             'max_frames, max_targets or input_size')
     return layout
@@ -40,10 +42,12 @@ def layout_within(layout: BankLayout, max_megabytes: float, spare_bytes: int | N
 def arithmetic(layout: BankLayout) -> str:
     """How a frame's size comes about, for people."""
     copies = '' if layout.shares_key else f'{layout.targets} targets × '
-    return (f'one frame takes {layout.bytes_per_slot / MEGABYTE:.2f} MB = {layout.positions} '
+    fine = '' if not layout.fine_bytes_per_slot else (
+        f' + {layout.fine_bytes_per_slot / MEGABYTE:.2f} MB for matching at stride 8')
+    return (f'one frame takes {layout.most_bytes_per_slot / MEGABYTE:.2f} MB = {layout.positions} '
             f'positions × ({copies}{layout.key_channels} key channels × '
             f'{layout.key_dtype.itemsize} bytes + {layout.targets} targets × '
-            f'{layout.value_channels} value channels × {layout.value_dtype.itemsize} bytes)')
+            f'{layout.value_channels} value channels × {layout.value_dtype.itemsize} bytes){fine}')
 
 
 def spare_bytes(device: torch.device) -> int | None:

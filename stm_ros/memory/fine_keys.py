@@ -25,6 +25,12 @@ class FineKeys:
     places: Tensor
     masks: dict[int, Tensor]
 
+    @property
+    def bytes(self) -> int:
+        """What the tensors take."""
+        return sum(each.numel() * each.element_size()
+                   for each in (self.key, self.places, *self.masks.values()))
+
     def frame(self, targets: Sequence[int], readable: frozenset[int], anywhere: bool,
               each_its_own: bool) -> FineFrame:
         """The frame as `targets` match it, in this order.

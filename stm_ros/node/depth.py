@@ -204,6 +204,12 @@ class DepthOutputs:
                     callback_group=group,
                     qos_overriding_options=QoSOverridingOptions.with_default_policies())]
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What is read, resolved; nothing where depth is not enabled."""
+        return tuple(self._resolved(topic) for stream in self._streams.values()
+                     for topic in (stream.depth_topic, stream.topics[1]))
+
     def deactivate(self) -> None:
         """Stop listening."""
         for stream in self._streams.values():

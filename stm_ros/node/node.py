@@ -189,7 +189,8 @@ class StmTracker(SteadyLifecycleNode):
                 self._image_group, partial(self._receive, name), stream.count_lost)
             self._health.listen(intake, stream)
         self._depth.activate(self._image_group)
-        self.get_logger().info(f'active; reads {self._health.topics}')
+        read = ', '.join((self._health.topics, *self._depth.topics))
+        self.get_logger().info(f'active; reads {read}')
         for name in unknown_overrides(self):
             if name.startswith('qos_overrides.'):
                 self.get_logger().warning(f'{name} is for no topic of this node; it is ignored')

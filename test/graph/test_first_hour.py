@@ -239,20 +239,21 @@ def test_images_lost_on_the_way_are_counted_and_the_remedy_is_named(node, client
     before = statuses(client)[2]
     sent = 0
 
-    def send() -> bool:
-        nonlocal sent
-        camera.publish(image_message(large, 'rgb8', (100 + sent) * SECOND))
-        sent += 1
-        return 'were lost on the way' in node.log
+    def counts() -> tuple[int, int]:
+        after = statuses(client)[2]
+        return tuple(int(after[f'frames {what}']) - int(before[f'frames {what}'])
+                     for what in ('lost on the way', 'received'))
     end = time.monotonic() + 20
-    while not send():
+    while counts()[0] < 3:
         if time.monotonic() > end:
             pytest.skip('this machine loses no image of 6 MB')
-        rclpy.spin_once(client, timeout_sec=0.02)
-    after = statuses(client)[2]
-    lost, received = (int(after[f'frames {what}']) - int(before[f'frames {what}'])
-                      for what in ('lost on the way', 'received'))
+        for _ in range(5):
+            camera.publish(image_message(large, 'rgb8', (100 + sent) * SECOND))
+            sent += 1
+            rclpy.spin_once(client, timeout_sec=0.02)
+    lost, received = counts()
     assert lost >= 3 and lost + received <= sent
+    client.wait_until(lambda: 'were lost on the way' in node.log, 'the warning', 10)
     line = next(line for line in node.log.splitlines() if 'were lost on the way' in line)
     path = line.partition('PROFILES_FILE=')[2].split()[0]
     assert os.path.isfile(path) and path.endswith('fast_dds_large_images.xml')
