@@ -12,6 +12,7 @@ from stm_ros.vision.output_folder import OutputFolder
 
 _FILE = 'prompts.json'
 _TABLE = 'prompts.md'
+_SAY_EVERY = 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -63,6 +64,8 @@ def run(arguments: Namespace) -> int:
             scores += score_target(target, segmenter, ways)
         if sys.stderr.isatty():
             print(f'\r{count} targets', end='', file=sys.stderr, flush=True)
+        elif count % _SAY_EVERY == 0:
+            print(table(scores), file=sys.stderr, flush=True)
     text = table(scores)
     print(f'mean IoU in per cent, boxes from truth with each side moved by up to 10 %, weights '
           f'{arguments.weights}\n{text}')

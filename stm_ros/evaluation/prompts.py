@@ -146,7 +146,11 @@ def _innermost(region: np.ndarray) -> tuple[float, float]:
 
 
 def table(scores: Sequence[PromptScore]) -> str:
-    """Return a Markdown table: mean IoU in per cent by data set, way and segmenter."""
+    """
+    Return a Markdown table: mean IoU in per cent by data set, way and segmenter.
+
+    A refused prompt counts as 0; beside it stands the mean of the others.
+    """
     segmenters = list(dict.fromkeys(score.segmenter for score in scores))
     lines = ['| data | targets | shown by | ' + ' | '.join(segmenters) + ' |',
              '|---|---|---|' + '---|' * len(segmenters)]
@@ -162,9 +166,12 @@ def table(scores: Sequence[PromptScore]) -> str:
 def _cell(scores: Sequence[PromptScore]) -> str:
     if not scores:
         return ''
-    refused = sum(score.refused for score in scores)
     mean = 100 * np.mean([score.iou for score in scores])
-    return f'{mean:.1f}' + (f' ({refused} refused)' if refused else '')
+    answered = [score.iou for score in scores if not score.refused]
+    if len(answered) == len(scores):
+        return f'{mean:.1f}'
+    rest = f', {100 * np.mean(answered):.1f} of the rest' if answered else ''
+    return f'{mean:.1f} ({len(scores) - len(answered)} refused{rest})'
 
 
 def as_rows(scores: Sequence[PromptScore]) -> list[dict]:
