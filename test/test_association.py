@@ -222,7 +222,7 @@ def test_who_wants_all_that_looks_alike_can_have_it(two_cups):
     taken = [((result.label_map == TARGET_ID) & copy).sum() / copy.sum()
              for (_, _, copy), result in zip(two_cups[1:], follow(tracker, [
                  (image, None) for image, _, _ in two_cups]), strict=True)]
-    assert max(taken) > 0.5 and not tracker.streams['camera'].distractors
+    assert max(taken) > 0.3 and not tracker.streams['camera'].distractors
 
 
 def test_who_changes_their_mind_on_the_way_is_heard(two_cups):

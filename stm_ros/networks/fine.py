@@ -104,8 +104,7 @@ def match_memory(query: Tensor, places: Tensor, frames: Sequence[FineFrame]) -> 
     # as many rows at a time as a processor's cache holds
     rows = left.split(left.shape[1] if torch.is_grad_enabled() else _ROWS_AT_A_TIME, dim=1)
     sums = torch.cat([memory.sums_of(each) for each in rows], dim=1).float()
-    kinds = {frame.anywhere for frame in frames}
-    return _maps_of(sums.unflatten(2, (-1, 4)).permute(3, 0, 2, 1), [True in kinds, False in kinds])
+    return _maps_of(sums.unflatten(2, (-1, 4)).permute(3, 0, 2, 1))
 
 
 class _JoinedFrames(NamedTuple):
@@ -157,10 +156,11 @@ def _halves(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return high, (x - high).to(dtype)
 
 
-def _maps_of(sums: Tensor, known: Sequence[bool]) -> Tensor:
-    """Maps B×N×5×q of sums 4×B×N×q; 0 where there are no frames that are read anywhere, or near."""
+def _maps_of(sums: Tensor) -> Tensor:
+    """Maps B×N×5×q of sums 4×B×N×q; 0 where a target reads no frames anywhere, or none nearby."""
     like, unlike = sums[0::2], sums[1::2]
-    maps = [1 + _log(total[kind]) / _LOG_SCALE if known[kind] else torch.zeros_like(total[kind])
+    reads = like + unlike > 0
+    maps = [torch.where(reads[kind], 1 + _log(total[kind]) / _LOG_SCALE, 0.0)
             for kind in (0, 1) for total in (like, unlike)]
     carried = _log(like.sum(0)) - _log(unlike.sum(0))
     maps.append(carried.clamp(-_MOST_LOGIT, _MOST_LOGIT) / _MOST_LOGIT)
