@@ -1,6 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Run an stm command with other values of a constant: what docs/notes/tracking.md rests on.
+"""Run an stm command with other values of a constant, for an ablation.
 
     python scripts/ablation.py stm_ros.tracking.association:MET=0.05 reliability --seeds 110-113
 

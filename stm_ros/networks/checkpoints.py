@@ -108,9 +108,9 @@ def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path
     own = network.state_dict()
     if isinstance(network, STMLite):
         state, _ = split_head(state)
-    if isinstance(network, STMLite) and not any(name in state for name in STMLite.matching_parts):
-        network.reads_fine = False
-        state = {**state, **{name: own[name] for name in STMLite.matching_parts}}
+        if not any(name in state for name in STMLite.matching_parts):
+            network.reads_fine = False
+            state = {**state, **{name: own[name] for name in STMLite.matching_parts}}
     missing = [name for name in own
                if name not in state and not name.endswith('num_batches_tracked')]
     unexpected = [name for name in state if name not in own]

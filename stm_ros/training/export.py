@@ -26,9 +26,14 @@ def imagenet_state() -> dict[str, Tensor]:
 
 
 def export_weights(network: SpaceTimeNetwork, path: Path, metadata: dict[str, str]) -> None:
-    """Write float16 safetensors with `metadata` (licence, data, ...), whole or not at all."""
-    state = {name: tensor.detach().to('cpu', torch.float16).contiguous()
-             for name, tensor in network.state_dict().items()}
+    """Write a network as float16 safetensors with `metadata` (licence, data, ...)."""
+    write_half(network.state_dict(), path, {'network': network.name, 'format': '1', **metadata})
+
+
+def write_half(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write tensors by name as float16 safetensors, whole or not at all."""
+    halves = {name: tensor.detach().to('cpu', torch.float16).contiguous()
+              for name, tensor in state.items()}
     partial = path.with_suffix('.partial')
-    save_file(state, partial, {'network': network.name, 'format': '1', **metadata})
+    save_file(halves, partial, metadata)
     partial.replace(path)

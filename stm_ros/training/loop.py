@@ -21,6 +21,8 @@ from stm_ros.training.configuration import TrainingConfig
 from stm_ros.training.forward import ClipForward
 from stm_ros.training.losses import clip_loss
 from stm_ros.training.plot import plot_log
+from stm_ros.training.running import stopped_by_signals
+from stm_ros.training.running import update_average
 
 #: the files that a training writes into its folder
 WRITTEN = ('checkpoint.pt', 'log.csv', 'log.png')
@@ -59,15 +61,10 @@ class Trainer:
 
     def run(self) -> bool:
         """Train to the end; False where SIGTERM or SIGINT stopped it after a checkpoint."""
-        previous = {number: signal.signal(number, self._stop)
-                    for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with stopped_by_signals(self._stop):
             for phase in self.config.phases:
                 if self.iteration < phase.until and not self.stopping:
                     self._run_phase(phase)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         self._save()
         log = self.folder / _LOG
         if log.exists():
@@ -130,15 +127,9 @@ class Trainer:
         if torch.isfinite(norm):
             self.optimizer.step()
             # a head that starts anew must not be averaged with what it was at first
-            self._update_average(_QUICK_DECAY if phase.only_quality
-                                 else self.config.average_decay)
+            update_average(self.average, self.network, _QUICK_DECAY if phase.only_quality
+                           else self.config.average_decay, self.iteration)
         return {'loss': float(loss.detach()), **parts}
-
-    @torch.no_grad()
-    def _update_average(self, most: float) -> None:
-        decay = min(most, (1 + self.iteration) / (10 + self.iteration))
-        for name, tensor in self.network.state_dict().items():
-            self.average[name].lerp_(tensor, 1 - decay)
 
     def averaged_network(self) -> STMLite:
         """A network of its own with the averaged weights, in eval mode."""

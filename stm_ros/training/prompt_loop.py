@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training of the head that turns prompts into masks; the trunk stays as it is."""
 import math
-import signal
 import time
 from dataclasses import dataclass
 from dataclasses import fields
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save_file
 from torch import Tensor
 from torch import nn
 from torch.nn import functional
@@ -20,8 +18,11 @@ from stm_ros.networks.prompting import PREFIX
 from stm_ros.networks.prompting import PromptHead
 from stm_ros.networks.trunks import EfficientNetLite0
 from stm_ros.training.configuration import read_data_sets
+from stm_ros.training.export import write_half
 from stm_ros.training.prompt_samples import PromptSampler
 from stm_ros.training.prompt_samples import with_correction
+from stm_ros.training.running import stopped_by_signals
+from stm_ros.training.running import update_average
 from stm_ros.training.sources import DataSet
 from stm_ros.vision.errors import InputError
 
@@ -85,11 +86,9 @@ class PromptTrainer:
 
     def run(self) -> bool:
         """Train to the end; False where SIGTERM or SIGINT stopped it after a checkpoint."""
-        previous = {number: signal.signal(number, self._stop)
-                    for number in (signal.SIGTERM, signal.SIGINT)}
         saved = began = time.monotonic()
         losses: list[tuple[float, ...]] = []
-        try:
+        with stopped_by_signals(self._stop):
             while self.iteration < self.config.iterations and not self.stopping:
                 losses.append(self._step())
                 self.iteration += 1
@@ -99,19 +98,12 @@ class PromptTrainer:
                 if time.monotonic() - saved > self.config.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         self._save()
         return not self.stopping
 
     def export(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the averaged head as float16 safetensors, whole or not at all."""
-        state = {PREFIX + name: tensor.to('cpu', torch.float16).contiguous()
-                 for name, tensor in self.average.items()}
-        partial = path.with_suffix('.partial')
-        save_file(state, partial, metadata)
-        partial.replace(path)
+        write_half({PREFIX + name: tensor for name, tensor in self.average.items()}, path, metadata)
 
     def _step(self) -> tuple[float, ...]:
         random = np.random.default_rng([self.config.seed, self.iteration])
@@ -144,7 +136,7 @@ class PromptTrainer:
         norm = nn.utils.clip_grad_norm_(self.head.parameters(), 3.0)
         if torch.isfinite(norm):
             self.optimizer.step()
-            self._update_average()
+            update_average(self.average, self.head, self.config.average_decay, self.iteration)
         return float(loss.detach()), float(loss_again.detach()), iou, iou_again
 
     def _stack(self, arrays: list[np.ndarray]) -> Tensor:
@@ -155,12 +147,6 @@ class PromptTrainer:
             return (self.iteration + 1) / self.config.warm_up
         done = self.iteration / self.config.iterations
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.average_decay, (1 + self.iteration) / (10 + self.iteration))
-        for name, tensor in self.head.state_dict().items():
-            self.average[name].lerp_(tensor, 1 - decay)
 
     def _report(self, losses: list[tuple[float, ...]], seconds: float) -> None:
         mean = np.mean(losses, axis=0)

@@ -52,25 +52,39 @@ def test_every_transition_repeats_without_growth(start_node, client, clip):
     assert state_of(client) == State.PRIMARY_STATE_FINALIZED
 
 
-def test_a_transition_that_does_not_lead_on_is_refused_and_the_node_lives(start_node, client):
-    """Any lifecycle manager may ask for one; rclpy raises out of its service (rclpy#1209)."""
-    node = start_node('autostart:=false')
-    ways = {State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE,
-                                               Transition.TRANSITION_UNCONFIGURED_SHUTDOWN),
-            State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_CLEANUP,
-                                           Transition.TRANSITION_ACTIVATE,
-                                           Transition.TRANSITION_INACTIVE_SHUTDOWN),
-            State.PRIMARY_STATE_ACTIVE: (Transition.TRANSITION_DEACTIVATE,
-                                         Transition.TRANSITION_ACTIVE_SHUTDOWN)}
-    every = {way for each in ways.values() for way in each}
-    for state, forward in ((State.PRIMARY_STATE_UNCONFIGURED, Transition.TRANSITION_CONFIGURE),
-                           (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_ACTIVATE),
-                           (State.PRIMARY_STATE_ACTIVE, Transition.TRANSITION_DEACTIVATE)):
-        for wrong in sorted(every - set(ways[state])):
-            assert not change_state(client, wrong), (state, wrong)
-            assert state_of(client) == state
-        assert change_state(client, forward)
-    assert node.process.poll() is None and 'Traceback' not in node.log
+def test_no_transition_that_a_state_does_not_allow_ends_the_node(start_node, client):
+    """Any lifecycle manager may ask; rclpy raises out of its service (rclpy#1209)."""
+    node = start_node('autostart:=false', 'threads:=1')
+    moves = {
+        State.PRIMARY_STATE_UNCONFIGURED: {
+            Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN},
+        State.PRIMARY_STATE_INACTIVE: {
+            Transition.TRANSITION_CLEANUP, Transition.TRANSITION_ACTIVATE,
+            Transition.TRANSITION_INACTIVE_SHUTDOWN},
+        State.PRIMARY_STATE_ACTIVE: {
+            Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN},
+        State.PRIMARY_STATE_FINALIZED: set()}
+    way = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
+           Transition.TRANSITION_ACTIVE_SHUTDOWN, None)
+    # create and destroy (0, 8) are for nobody to ask, 77 is none
+    every = {*range(9), 77}
+
+    def change(**transition) -> bool:
+        return client.call(ChangeState, '/stm_tracker/change_state',
+                           transition=Transition(**transition)).success
+
+    def state() -> int:
+        return client.call(GetState, '/stm_tracker/get_state').current_state.id
+    for (here, allowed), onward in zip(moves.items(), way, strict=True):
+        assert state() == here
+        for transition in sorted(every - allowed):
+            assert not change(id=transition), (here, transition)
+            assert state() == here and node.process.poll() is None, (here, transition)
+        assert not change(label='dance') and state() == here
+        assert onward is None or change(id=onward)
+    assert node.log.count('is refused: the node is') == sum(
+        len(every - allowed) for allowed in moves.values())
+    assert 'Traceback' not in node.log
 
 
 def test_memory_outlives_deactivation(start_node, client, clip):

@@ -9,10 +9,6 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from graph_client import image_message
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from lifecycle_msgs.srv import GetState
 
 SECOND = 10 ** 9
 PERIOD = SECOND // 20
@@ -101,37 +97,3 @@ def test_steps_that_take_much_longer_than_they_did_are_told(start_node, client, 
     stream, _ = stream_status(client)
     assert stream.level == DiagnosticStatus.WARN and 'a step takes' in stream.message
     assert 'The network has 1 threads' in node.log
-
-
-def test_no_transition_that_a_state_does_not_allow_ends_the_node(start_node, client):
-    node = start_node('autostart:=false', 'threads:=1')
-    moves = {
-        State.PRIMARY_STATE_UNCONFIGURED: {
-            Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN},
-        State.PRIMARY_STATE_INACTIVE: {
-            Transition.TRANSITION_CLEANUP, Transition.TRANSITION_ACTIVATE,
-            Transition.TRANSITION_INACTIVE_SHUTDOWN},
-        State.PRIMARY_STATE_ACTIVE: {
-            Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN},
-        State.PRIMARY_STATE_FINALIZED: set()}
-    way = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
-           Transition.TRANSITION_ACTIVE_SHUTDOWN, None)
-    # create and destroy (0, 8) are for nobody to ask, 77 is none
-    every = {*range(9), 77}
-
-    def change(**transition) -> bool:
-        return client.call(ChangeState, '/stm_tracker/change_state',
-                           transition=Transition(**transition)).success
-
-    def state() -> int:
-        return client.call(GetState, '/stm_tracker/get_state').current_state.id
-    for (here, allowed), onward in zip(moves.items(), way, strict=True):
-        assert state() == here
-        for transition in sorted(every - allowed):
-            assert not change(id=transition), (here, transition)
-            assert state() == here and node.process.poll() is None, (here, transition)
-        assert not change(label='dance') and state() == here
-        assert onward is None or change(id=onward)
-    assert node.log.count('is refused: the node is') == sum(
-        len(every - allowed) for allowed in moves.values())
-    assert 'Traceback' not in node.log
