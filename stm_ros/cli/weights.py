@@ -105,18 +105,17 @@ def _common_head(paths: list[Path]) -> 'dict[str, dict]':
     A head is for one trunk: the mean of several trunks is another one.
     """
     from stm_ros.networks.checkpoints import read_checkpoint
-    from stm_ros.networks.prompting import PREFIX
+    from stm_ros.networks.prompting import divided
     from stm_ros.networks.prompting import trunk_digest
     contents = [read_checkpoint(_shipped(path)) for path in paths]
     state, metadata = contents[0]
-    head = {name: tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    head = divided(state)[1]
     if not head:
         return {}
     if len({trunk_digest(each) for each, _ in contents}) > 1:
         print(f'the head for prompts of {paths[0]} is left out: the trunks differ')
         return {}
-    return {'state': head, 'metadata': {name: text for name, text in metadata.items()
-                                        if name.startswith('prompt_')}}
+    return {'state': head, 'metadata': divided(metadata)[1]}
 
 
 def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
@@ -234,14 +233,15 @@ def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Pat
            ) -> None:
     """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
     from safetensors.torch import save_file
+
+    from stm_ros.networks.prompting import divided
     states = [network.state_dict() for network in networks]
     state = {}
     for name, first in states[0].items():
         mean = sum(each[name].double() for each in states) / len(states)
         state[name] = (mean.half() if half and first.is_floating_point()
                        else mean.to(first.dtype)).contiguous()
-    metadata = {name: text for name, text in networks[0].metadata.items()
-                if not name.startswith('prompt_')}
+    metadata = divided(networks[0].metadata)[0]
     if len(networks) > 1:
         metadata.pop('calibration', None)
     state.update(head.get('state', {}))

@@ -13,6 +13,7 @@ from torch import Tensor
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.networks.prompting import PREFIX
 from stm_ros.networks.prompting import PromptHead
+from stm_ros.networks.prompting import divided
 from stm_ros.networks.prompting import split_head
 from stm_ros.networks.prompting import trunk_digest
 from stm_ros.networks.published import published
@@ -153,13 +154,10 @@ def with_prompt_head(state: dict[str, Tensor], metadata: dict[str, str], donor: 
     :raises CheckpointError: where `donor` holds none, or one for another trunk.
     """
     given, told = read_checkpoint(donor)
-    head = {name: tensor for name, tensor in given.items() if name.startswith(PREFIX)}
+    head = divided(given)[1]
     if not head:
         raise CheckpointError(f'{donor} holds no head for prompts: no tensor {PREFIX}*')
-    rest, _ = split_head(state)
-    about = {name: text for name, text in told.items() if name.startswith('prompt_')}
-    kept = {name: text for name, text in metadata.items() if not name.startswith('prompt_')}
-    merged = {**rest, **head}, {**kept, **about}
+    merged = ({**divided(state)[0], **head}, {**divided(metadata)[0], **divided(told)[1]})
     prompt_head_of(*merged, donor)
     return merged
 

@@ -3,6 +3,7 @@
 """A head on the frozen trunk that turns a box, points or a scribble into a mask."""
 import hashlib
 from typing import NamedTuple
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from stm_ros.networks.trunks import TrunkFeatures
 PLANES = 5
 #: names of the head's tensors in a weights file begin so
 PREFIX = 'prompt.'
+#: of the metadata that tell of the head
+METADATA_PREFIX = 'prompt_'
+_Content = TypeVar('_Content')
 _HEADS = 4
 
 
@@ -117,10 +121,16 @@ def _double(x: Tensor) -> Tensor:
 
 def split_head(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A weights file's tensors without those of the head, and the head's, names unprefixed."""
-    rest = {name: tensor for name, tensor in state.items() if not name.startswith(PREFIX)}
-    head = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()
-            if name.startswith(PREFIX)}
-    return rest, head
+    rest, head = divided(state)
+    return rest, {name.removeprefix(PREFIX): tensor for name, tensor in head.items()}
+
+
+def divided(content: dict[str, _Content]) -> tuple[dict[str, _Content], dict[str, _Content]]:
+    """What a weights file holds (its tensors, or its metadata) without the head's, and the head's.
+    """
+    of_head = {name: value for name, value in content.items()
+               if name.startswith((PREFIX, METADATA_PREFIX))}
+    return {name: value for name, value in content.items() if name not in of_head}, of_head
 
 
 def trunk_digest(state: dict[str, Tensor]) -> str:
