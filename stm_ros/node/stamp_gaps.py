@@ -5,7 +5,7 @@ from collections import deque
 
 #: gaps that are looked at; as many must have come before anything is said
 WINDOW = 32
-LEAST_GAPS = 8
+LEAST_GAPS = 16
 #: a longer gap is a pause of the camera's, not a loss
 PAUSE_SECONDS = 3.0
 #: so many equal gaps in a row are a new rate
@@ -13,9 +13,11 @@ NEW_RATE = 8
 # from the smallest gap to so many times that is one period, with the jitter of drivers
 _ONE_PERIOD = 1.5
 _LEAST_SHARE = 0.1
-# of a period, how far a gap may be from its multiple; how many of the gaps must be as near
+# of a period, how far a gap may be from its multiple; how many of the gaps must be as near. Of
+# 400 random triggers, 300 images each, none lacks more than 1 image with 16 gaps and 0.9; with 8
+# gaps 5 of them more than 30, with 8 gaps and 0.8 69
 _TOLERANCE = 0.25
-_REGULAR_SHARE = 0.8
+_REGULAR_SHARE = 0.9
 
 
 class StampGaps:
@@ -79,7 +81,11 @@ def usual_period(gaps: tuple[int, ...]) -> float | None:
             break
     else:
         return None
-    period = float(alike[len(alike) // 2])
+    period, wholes, length = float(alike[len(alike) // 2]), 0, 0
+    for gap in ordered[place:]:
+        # the longer a stretch, the less its ends' jitter matters: long gaps need a finer period
+        wholes, length = wholes + max(1, round(gap / period)), length + gap
+        period = length / wholes
     near = sum(multiple_of(gap, period) > 0 for gap in gaps)
     return period if near >= _REGULAR_SHARE * len(gaps) else None
 
