@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from stm_ros.cli.main import main
-from stm_ros.cli.train import own_results
 from stm_ros.synthetic.clip_files import ClipFolder
 from stm_ros.synthetic.clip_files import TrueFrame
+from stm_ros.training.running import own_results
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.output_folder import MANIFEST
 from stm_ros.vision.output_folder import OutputFolder
@@ -261,23 +261,24 @@ def test_bench_refuses_before_any_work_what_it_did_not_write(tmp_path, capsys):
 
 
 def test_a_training_takes_over_its_folder_of_before_there_were_manifests(tmp_path):
+    results = ['checkpoint.pt', 'log.csv', 'log.png', 'stm_lite.safetensors']
     with pytest.raises(InputError, match='log.csv was not written by stm'):
         (tmp_path / 'log.csv').write_text('my log')
-        own_results(tmp_path, None)
+        own_results(tmp_path, results, [None])
     (tmp_path / 'checkpoint.pt').write_text('of a training')
     (tmp_path / 'notes').write_text('mine')
     with pytest.raises(InputError, match='was not written by stm'):
-        own_results(tmp_path, None)
+        own_results(tmp_path, results, [None])
     (tmp_path / 'notes').unlink()
     with pytest.raises(InputError, match='is an input'):
-        own_results(tmp_path, tmp_path / 'checkpoint.pt')
+        own_results(tmp_path, results, [tmp_path / 'checkpoint.pt'])
     assert not (tmp_path / MANIFEST).exists()
-    own_results(tmp_path, None)
+    own_results(tmp_path, results, [None])
     (tmp_path / 'log.csv').write_text('longer')
-    own_results(tmp_path, None)
+    own_results(tmp_path, results, [None])
     assert content(tmp_path) == {'log.csv': 'longer', 'checkpoint.pt': 'of a training'}
     with pytest.raises(InputError, match='is an input'):
-        own_results(tmp_path, tmp_path / 'checkpoint.pt')
+        own_results(tmp_path, results, [tmp_path / 'checkpoint.pt'])
 
 
 def test_a_fleet_refuses_a_folder_that_is_or_holds_its_recordings(tmp_path, capsys):

@@ -16,6 +16,7 @@ from stm_ros.cli.main import main
 from stm_ros.evaluation.prompts import ShownTarget
 from stm_ros.evaluation.prompts import score_target
 from stm_ros.evaluation.prompts import thinned
+from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import read_checkpoint
 from stm_ros.networks.prompting import PREFIX
 from stm_ros.synthetic.clips import generate_clip
@@ -171,6 +172,26 @@ def test_a_training_stops_goes_on_and_its_head_is_merged(data, tmp_path, capsys,
     assert main(['weights', 'merge', 'research', str(out / 'prompt.safetensors'), '--out',
                  str(merged)]) == 0
     assert read_checkpoint(merged)[1]['prompt_data'] == 'cups'
+
+
+def test_a_training_starts_from_a_head_and_replaces_nothing_of_others(data, tmp_path, capsys):
+    config, out = tmp_path / 'prompt.yaml', tmp_path / 'out'
+    config.write_text(CONFIG)
+    command = ['train-prompt', '--config', str(config), '--data', str(data), '--weights',
+               'research', '--iterations', '1', '--out', str(out)]
+    shipped, _ = read_checkpoint(SHIPPED_BY_NAME['research'])
+    assert main([*command, '--start-from', str(SHIPPED_BY_NAME['research'])]) == 0
+    trained, _ = read_checkpoint(out / 'prompt.safetensors')
+    assert max((trained[name].float() - shipped[name].float()).abs().max()
+               for name in trained) < 0.01, 'one small step from where the shipped head is'
+    assert main([*command[:-1], str(tmp_path / 'other'), '--start-from',
+                 str(SHIPPED_BY_NAME['permissive'])]) == 2
+    assert 'trained on another trunk' in capsys.readouterr().err
+    theirs = tmp_path / 'theirs' / 'prompt.safetensors'
+    theirs.parent.mkdir()
+    theirs.write_text('mine')
+    assert main([*command[:-1], str(theirs.parent)]) == 2
+    assert theirs.read_text() == 'mine'
 
 
 def test_mistakes_in_a_configuration_are_told(data, tmp_path):

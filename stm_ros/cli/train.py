@@ -8,8 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from stm_ros.vision.output_folder import has_manifest
-from stm_ros.vision.output_folder import own_living_files
 from stm_ros.vision.output_folder import refuse_overlap
 
 if TYPE_CHECKING:
@@ -46,13 +44,15 @@ def run(arguments: Namespace) -> int:
     from stm_ros.training.configuration import shortened
     from stm_ros.training.export import export_weights
     from stm_ros.training.export import imagenet_state
+    from stm_ros.training.loop import WRITTEN
     from stm_ros.training.loop import Trainer
     from stm_ros.training.matching import fit_match_key
+    from stm_ros.training.running import own_results
 
     refuse_overlap(arguments.out, [each for each in (arguments.data, arguments.dev)
                                    if each is not None])
     config = load_config(arguments.config, arguments.data)
-    own_results(arguments.out, arguments.start_from)
+    own_results(arguments.out, [*WRITTEN, EXPORTED], [arguments.start_from])
     if arguments.iterations:
         config = shortened(config, arguments.iterations)
     network, start = STMLite(), 0
@@ -76,23 +76,6 @@ def run(arguments: Namespace) -> int:
         'data': ', '.join(data_set.name for data_set in config.data_sets)})
     print(f'{"finished" if finished else "stopped"} at iteration {trainer.iteration}: {weights}')
     return 0 if finished else 1
-
-
-def own_results(folder: Path, start_from: Path | None) -> None:
-    """List in a folder what a training writes there, again and again.
-
-    The folder of a training that began before there were such lists is taken over where it holds
-    a checkpoint, and nothing but what a training writes.
-
-    :raises InputError: where something else would be replaced, or `start_from`.
-    """
-    from stm_ros.training.loop import WRITTEN
-    results = [*WRITTEN, EXPORTED]
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    begun = not has_manifest(folder) and 'checkpoint.pt' in held and held <= {
-        *results, 'checkpoint.pt.partial'}
-    own_living_files(folder, results, [] if start_from is None else [start_from],
-                     adopted=held & set(results) if begun else ())
 
 
 def dev_score(root: Path, every: int) -> 'Callable[[STMLite], float]':

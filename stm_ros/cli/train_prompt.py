@@ -5,8 +5,14 @@ from argparse import ArgumentParser
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm_ros.vision.output_folder import refuse_overlap
+
+if TYPE_CHECKING:
+    from stm_ros.networks.prompting import PromptHead
+
+EXPORTED = 'prompt.safetensors'
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,6 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
                              'research or permissive')
     parser.add_argument('--out', type=Path, default=Path('runs/train-prompt'),
                         help='checkpoint and head (default: %(default)s)')
+    parser.add_argument('--start-from', type=Path, metavar='HEAD',
+                        help='go on from the head in this file (of an earlier training, or '
+                             'weights with one) instead of from a new one')
     parser.add_argument('--iterations', type=int, default=0,
                         help='another number than the configuration says; for a trial')
 
@@ -29,8 +38,10 @@ def run(arguments: Namespace) -> int:
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.prompting import trunk_digest
     from stm_ros.networks.stm_lite import STMLite
+    from stm_ros.training.prompt_loop import CHECKPOINT
     from stm_ros.training.prompt_loop import PromptTrainer
     from stm_ros.training.prompt_loop import load_prompt_config
+    from stm_ros.training.running import own_results
 
     refuse_overlap(arguments.out, [arguments.data])
     config = load_prompt_config(arguments.config, arguments.data)
@@ -39,9 +50,11 @@ def run(arguments: Namespace) -> int:
     network = load_network('stm_lite', arguments.weights)
     digest = trunk_digest(network.state_dict())
     assert isinstance(network, STMLite)
-    trainer = PromptTrainer(config, arguments.out, network.trunk)
+    start = None if arguments.start_from is None else head_in(arguments.start_from, digest)
+    own_results(arguments.out, [CHECKPOINT, EXPORTED], [arguments.start_from])
+    trainer = PromptTrainer(config, arguments.out, network.trunk, start)
     finished = trainer.run()
-    head = arguments.out / 'prompt.safetensors'
+    head = arguments.out / EXPORTED
     trainer.export(head, {
         'prompt_trunk': digest, 'prompt_licence': config.licence,
         'prompt_iterations': str(trainer.iteration),
@@ -49,3 +62,17 @@ def run(arguments: Namespace) -> int:
     print(f'{"finished" if finished else "stopped"} at iteration {trainer.iteration}: {head}; '
           f'`stm weights merge WEIGHTS {head} --out FILE` puts it into weights')
     return 0 if finished else 1
+
+
+def head_in(path: Path, digest: str) -> 'PromptHead':
+    """The head for prompts that a file holds, for the trunk of that digest.
+
+    :raises CheckpointError: where there is none, or it was trained on another trunk.
+    """
+    from stm_ros.networks.checkpoints import CheckpointError
+    from stm_ros.networks.checkpoints import head_for_trunk
+    from stm_ros.networks.checkpoints import read_checkpoint
+    head = head_for_trunk(*read_checkpoint(path), digest, path)
+    if head is None:
+        raise CheckpointError(f'{path} holds no head for prompts to start from')
+    return head

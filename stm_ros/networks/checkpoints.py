@@ -133,12 +133,18 @@ def prompt_head_of(state: dict[str, Tensor], metadata: dict[str, str], path: Pat
 
     :raises CheckpointError: where its tensors do not fit, or it was trained on another trunk.
     """
-    rest, own = split_head(state)
+    return head_for_trunk(state, metadata, trunk_digest(split_head(state)[0]), path)
+
+
+def head_for_trunk(state: dict[str, Tensor], metadata: dict[str, str], digest: str, path: Path
+                   ) -> PromptHead | None:
+    """Like `prompt_head_of`, for a trunk that need not be in the file: `digest` tells which."""
+    own = split_head(state)[1]
     if not own:
         return None
-    if metadata.get('prompt_trunk') != trunk_digest(rest):
+    if metadata.get('prompt_trunk') != digest:
         raise CheckpointError(f'the head for prompts in {path} was trained on another trunk '
-                              f'({metadata.get("prompt_trunk")}, not {trunk_digest(rest)})')
+                              f'({metadata.get("prompt_trunk")}, not {digest})')
     head = PromptHead()
     try:
         head.load_state_dict(own)

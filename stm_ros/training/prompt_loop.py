@@ -26,6 +26,7 @@ from stm_ros.training.running import update_average
 from stm_ros.training.sources import DataSet
 from stm_ros.vision.errors import InputError
 
+CHECKPOINT = 'checkpoint.pth'
 _LOG_EVERY = 20
 
 
@@ -63,15 +64,18 @@ def load_prompt_config(path: Path, data_root: Path) -> PromptTrainingConfig:
 class PromptTrainer:
     """Trains a head on a frozen trunk; goes on from its last checkpoint."""
 
-    def __init__(self, config: PromptTrainingConfig, folder: Path, trunk: EfficientNetLite0
-                 ) -> None:
-        """Prepare training in `folder`, on a GPU where there is one."""
+    def __init__(self, config: PromptTrainingConfig, folder: Path, trunk: EfficientNetLite0,
+                 head: PromptHead | None = None) -> None:
+        """Prepare training in `folder`, on a GPU where there is one.
+
+        :param head: to start from, changed by the training; a new one without it.
+        """
         torch.manual_seed(config.seed)
         self.config = config
         self.folder = folder
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.trunk = trunk.to(self.device).eval().requires_grad_(False)
-        self.head = PromptHead().to(self.device)
+        self.head = (head or PromptHead()).to(self.device).train().requires_grad_(True)
         for module in (self.trunk, self.head):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: tensor.detach().clone()
@@ -156,13 +160,13 @@ class PromptTrainer:
               f'{seconds / len(losses):.2f} s each, {left:.0f} min left', flush=True)
 
     def _save(self) -> None:
-        partial = self.folder / 'checkpoint.partial'
+        partial = self.folder / f'{CHECKPOINT}.partial'
         torch.save({'iteration': self.iteration, 'head': self.head.state_dict(),
                     'average': self.average, 'optimizer': self.optimizer.state_dict()}, partial)
-        partial.replace(self.folder / 'checkpoint.pth')
+        partial.replace(self.folder / CHECKPOINT)
 
     def _resume(self) -> None:
-        path = self.folder / 'checkpoint.pth'
+        path = self.folder / CHECKPOINT
         if not path.exists():
             return
         content = torch.load(path, map_location=self.device, weights_only=True)
