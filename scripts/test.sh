@@ -13,10 +13,15 @@ part() {
 }
 
 # A graph of its own, so that nothing else on this network or machine is heard.
-export ROS_DOMAIN_ID=${STM_TEST_DOMAIN:-$((RANDOM % 101 + 1))}
+export ROS_DOMAIN_ID=${STM_TEST_DOMAIN:-$((RANDOM % 24 + 1))}
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 # Node, browser and test share the cores: threads that wait must sleep, not spin.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+
+# Files of tests side by side: most of a test over a graph is waiting. Not more than four: each
+# worker starts nodes, and has a quarter of the domains (test/conftest.py).
+cores=$(nproc)
+beside=(-n "${STM_TEST_WORKERS:-$((cores < 4 ? cores : 4))}" --dist loadfile)
 
 for name in "$@"; do
     case $name in
@@ -24,8 +29,10 @@ for name in "$@"; do
             part ruff "$bin/ruff" check .
             part mypy "$bin/mypy" ;;
         docs) part docs scripts/docs.sh ;;
-        unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' ;;
-        graph) part graph "$bin/python" -m pytest test/graph -m 'not soak' ;;
+        unit) part unit "$bin/python" -m pytest test --ignore test/graph -m 'not soak' "${beside[@]}" ;;
+        graph)
+            part graph "$bin/python" -m pytest test/graph -m 'not soak and not alone' "${beside[@]}"
+            part 'graph alone' "$bin/python" -m pytest test/graph -m 'alone and not soak' ;;
         fuzz)
             # shellcheck disable=SC2030 -- for this part alone
             (export STM_FUZZ_EXAMPLES=${STM_FUZZ_EXAMPLES:-10000} OMP_NUM_THREADS=1

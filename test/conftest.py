@@ -8,6 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+#: ROS domains that one worker of pytest-xdist leaves to the others; 0 to 101 are safe on Linux
+DOMAINS_PER_WORKER = 25
+
+if worker := os.environ.get('PYTEST_XDIST_WORKER'):
+    # Set before rclpy and torch are imported, and inherited by the nodes that tests start.
+    domain = int(os.environ.get('ROS_DOMAIN_ID', '0')) % DOMAINS_PER_WORKER
+    os.environ['ROS_DOMAIN_ID'] = str(
+        domain + DOMAINS_PER_WORKER * (int(worker.removeprefix('gw')) % 4))
+    os.environ['OMP_NUM_THREADS'] = '1'
 
 
 @pytest.fixture(scope='session')

@@ -90,10 +90,22 @@ def test_a_target_that_leapt_is_not_taken_for_its_double():
     assert claim_of(mask, coarse(mask), CELLS, target(50), ()).own is mask
 
 
-def test_what_is_small_or_near_may_be_a_part_of_it():
-    for other in (square(200, side=16), square(92, side=30)):
-        mask = square(50) | other
-        assert claim_of(mask, coarse(mask), CELLS, target(50), ()).own is mask
+def test_what_is_near_may_be_a_part_of_it():
+    mask = square(50) | square(92, side=30)
+    assert claim_of(mask, coarse(mask), CELLS, target(50), ()).own is mask
+
+
+def test_what_is_small_and_far_is_neither_its_own_nor_followed():
+    mask = square(50) | square(92, side=30) | square(200, side=16)
+    claim = claim_of(mask, coarse(mask), CELLS, target(50), ())
+    assert np.array_equal(claim.own, square(50) | square(92, side=30)) and not claim.distractors
+    # an arm that reaches far is connected with the rest
+    arm = square(50) | square(88, side=9) | square(95, 110, 9)
+    arm[115:118, 60:260] = True
+    assert claim_of(arm, coarse(arm), CELLS, target(50), ()).own is arm
+    # of a target that is hardly where it was expected, all may be its own
+    leapt = square(50, side=9) | square(200, side=16)
+    assert claim_of(leapt, coarse(leapt), CELLS, target(50), ()).own is leapt
 
 
 def test_a_distractor_takes_its_pixels_and_the_bridge_is_shared():

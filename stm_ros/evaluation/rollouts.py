@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -28,6 +29,9 @@ MOST_FRAMES = 48
 LONGEST_SIDE = 640
 #: nothing is withheld; what is remembered is what the judge of the round before believes
 ROLL_OUT_CONFIG = TrackerConfig(uncertain_below=0.0, lost_below=0.0, hysteresis=0.0)
+#: frames of a video before it cuts to another one (half of a short one), and of the other one
+CUT_AFTER = 18
+CUT_FRAMES = 10
 _FRAME_NS = 40_000_000
 _LEAST_PIXELS = 100
 
@@ -92,6 +96,19 @@ def video_frames(pairs: list[Pair], most: int = MOST_FRAMES) -> list[Frame]:
     return frames
 
 
+def with_cut(frames: Sequence[Frame], other: Sequence[Frame]) -> list[Frame]:
+    """The frames of a video that cuts to `other`, where none of its targets is, and comes back.
+
+    What has changed since it was shown, and what is something else, are told apart only by a
+    judge that has seen both in one sequence.
+    """
+    height, width = frames[0].truth.shape
+    after = min(CUT_AFTER, len(frames) // 2)
+    foreign = [Frame(cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA),
+                     np.zeros((height, width), np.uint8)) for frame in other[:CUT_FRAMES]]
+    return [*frames[:after], *foreign, *frames[after:]]
+
+
 def clip_frames(clip: ReliabilityClip) -> Iterator[Frame]:
     """The frames of a generated clip."""
     for frame in clip.frames():
@@ -106,7 +123,9 @@ def clips(count: int, size: tuple[int, int], seed: int = CLIP_SEED) -> Iterator[
 
 def observe_all(network: SpaceTimeNetwork, videos: Sequence[list[Pair]], count: int,
                 size: tuple[int, int], quiet: bool = False) -> list[Observation]:
-    """Roll a network out over videos, and over `count` generated clips of each case.
+    """
+    Roll a network out over videos, each as it is and with a cut to another one, and over `count`
+    generated clips of each case.
 
     Nothing is withheld, so that the judge sees what it has to refuse.
     """
@@ -114,8 +133,14 @@ def observe_all(network: SpaceTimeNetwork, videos: Sequence[list[Pair]], count: 
     found: list[Observation] = []
     for number, pairs in enumerate(tqdm(videos, 'videos', disable=quiet)):
         frames = video_frames(pairs)
-        if len(frames) > 2:
-            found.extend(roll_out(tracker, frames, f'video {number}'))
+        if len(frames) <= 2:
+            continue
+        group = f'video {number}'
+        found.extend(roll_out(tracker, frames, group))
+        # half a list away: neighbours are often parts of one recording
+        other = video_frames(videos[(number + len(videos) // 2) % len(videos)], CUT_FRAMES)
+        if len(videos) > 1 and other:
+            found.extend(roll_out(tracker, with_cut(frames, other), group))
     made = list(clips(count, size))
     for clip in tqdm(made, 'generated clips', disable=quiet):
         found.extend(roll_out(tracker, clip_frames(clip), f'{clip.case} {clip.number}'))

@@ -4,9 +4,9 @@
 
 Memory compares what things look like, so that the copy of a target is found with it. A candidate
 is a connected part of what looks like a target. Every part of it belongs to the nearest track whose
-gate it is in; what is in nobody's gate, while the target is where it was expected, is a distractor:
-it gets a track of its own, and what is found there later is not the target's either. Where two
-tracks meet, both coast until they part.
+gate it is in; what is in nobody's gate, while the target is where it was expected, is another
+thing. Where that is large enough it is a distractor: it gets a track of its own, and what is found
+there later is not the target's either. Where two tracks meet, both coast until they part.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,24 +97,31 @@ def claim_of(mask: np.ndarray, alike: np.ndarray, cells: Cells, target: Track,
         return Claim(own, _followed(known, alike, cells, place=None, met=False), 0.0)
     shared = max((_covered(place.box, each.box) for each in motions), default=0.0)
     met = shared > MET
-    parts = _parts_beside(alike, cells, target, motions)
-    new = [] if met else parts[:MOST_DISTRACTORS - len(known)]
+    in_place = _is_in_place(alike, cells, target)
+    new = []
+    if in_place and not met:
+        new = _parts_beside(alike, cells, place, motions)[:MOST_DISTRACTORS - len(known)]
     after = _followed(known, alike, cells, place, met)
     if not motions and not new:
-        return Claim(mask, after, shared)
+        return Claim(_reached(mask, place) if in_place else mask, after, shared)
     born = [Track(resembles=target.id, motion=Motion.at(box)) for box in new]
     others = motions + [track.motion for track in born if track.motion is not None]
     return Claim(_nearer(mask, place, others), (*after, *born), shared)
 
 
-def _parts_beside(alike: np.ndarray, cells: Cells, target: Track, others: Sequence[Motion]
+def _is_in_place(alike: np.ndarray, cells: Cells, target: Track) -> bool:
+    """Whether enough of what looks like a target is in its gate for the rest to be other things."""
+    assert target.motion is not None
+    own = int((alike & (cells.distance(target.motion) <= GATE)).sum())
+    return own > 0 and own * cells.area >= IN_PLACE * target.area
+
+
+def _parts_beside(alike: np.ndarray, cells: Cells, place: Motion, others: Sequence[Motion]
                   ) -> list[Box]:
-    """Boxes of connected parts that are in nobody's gate while the target is in its own."""
-    place = target.motion
-    assert place is not None
+    """Boxes of connected parts that are in nobody's gate, the largest first."""
     inside = cells.distance(place) <= GATE
     own = int((alike & inside).sum())
-    if own == int(alike.sum()) or own * cells.area < IN_PLACE * target.area:
+    if own == int(alike.sum()):
         return []
     for other in others:
         inside |= cells.distance(other) <= GATE
@@ -141,6 +148,25 @@ def _followed(known: Sequence[Track], alike: np.ndarray, cells: Cells, place: Mo
         after.append(track if box is None
                      else replace(track, motion=motion.seen(box, is_whole=False)))
     return tuple(after)
+
+
+def _reached(mask: np.ndarray, place: Motion) -> np.ndarray:
+    """The connected parts of a mask H×W bool of which something is in the gate; all without one."""
+    box = box_of_mask(mask)
+    if box is None:
+        return mask
+    rows, columns = _slices(box)
+    cells = Cells.of_pixels(box)
+    inside = cells.distance(place) <= GATE
+    if inside.all():
+        return mask
+    numbers, parts = cells.parts_of(mask[rows, columns])
+    reached = np.unique(numbers[inside & mask[rows, columns]])
+    if len(reached) in (0, len(parts)):
+        return mask
+    own = np.zeros_like(mask)
+    own[rows, columns] = np.isin(numbers, reached)
+    return own
 
 
 def _nearer(mask: np.ndarray, place: Motion, others: Sequence[Motion]) -> np.ndarray:

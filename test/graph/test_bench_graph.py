@@ -9,6 +9,7 @@ import sys
 import pytest
 
 
+@pytest.mark.alone
 def test_the_node_measured_from_a_second_process(tmp_path):
     pytest.importorskip('skimage')
     done = subprocess.run(

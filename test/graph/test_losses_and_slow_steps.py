@@ -6,10 +6,12 @@ import signal
 import threading
 import time
 
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from graph_client import image_message
 
+pytestmark = pytest.mark.alone
 SECOND = 10 ** 9
 PERIOD = SECOND // 20
 
