@@ -16,7 +16,7 @@ from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.recovery import Recovery
-from stm_ros.tracking.tracker import LateFrameError
+from stm_ros.tracking.stream import LateFrameError
 from stm_ros.vision.errors import InputError
 
 SECOND = 10 ** 9

@@ -55,7 +55,7 @@ from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.recovery import Recovery
-from stm_ros.tracking.tracker import LateFrameError
+from stm_ros.tracking.stream import LateFrameError
 from stm_ros.vision.errors import InputError
 
 NODE_NAME = 'stm_tracker'

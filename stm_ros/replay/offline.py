@@ -19,7 +19,7 @@ from stm_ros.report.tracking import TrackReport
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetState
 from stm_ros.tracking import Tracker
-from stm_ros.tracking.tracker import LateFrameError
+from stm_ros.tracking.stream import LateFrameError
 from stm_ros.vision.errors import InputError
 
 STREAM = 'camera'

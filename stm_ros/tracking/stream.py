@@ -15,6 +15,7 @@ from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.targets import TargetState
 from stm_ros.tracking.track import Track
 from stm_ros.vision.boxes import box_around
+from stm_ros.vision.errors import InputError
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import shift_mask
 
@@ -22,6 +23,10 @@ from stm_ros.vision.prepare import shift_mask
 FRAME_NS = 33_333_333
 #: of a place's standard deviation, what a window has around the box: 99.7 % of all places
 _SURE = 3.0
+
+
+class LateFrameError(InputError):
+    """A frame is older than what its stream has had; it was refused and nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,20 @@ class Stream:
         if stamp_ns is not None:
             return stamp_ns
         return 0 if self.stamp_ns is None else self.stamp_ns + FRAME_NS
+
+    def has_jumped(self, name: str, stamp_ns: int, most_seconds: float) -> bool:
+        """Whether a stamp is so far before the last that the stream `name` starts anew.
+
+        :raises LateFrameError: where it is older by no more than `most_seconds`.
+        """
+        if self.stamp_ns is None or stamp_ns >= self.stamp_ns:
+            return False
+        behind = (self.stamp_ns - stamp_ns) / 1e9
+        if behind > most_seconds:
+            return True
+        raise LateFrameError(f'a frame of stream {name!r} is {behind:.3f} s older than the last '
+                             f'one and comes too late; from {most_seconds:g} s on the stream '
+                             'starts anew')
 
     def predict(self, stamp_ns: int, geometry: Geometry, config: TrackerConfig) -> 'Stream':
         """The stream at a frame of `stamp_ns`: every track moved on by the seconds that passed.

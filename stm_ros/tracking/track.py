@@ -1,9 +1,12 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """A track: one thing that is followed through a stream, a target or a distractor."""
+from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 
+import numpy as np
 from torch import Tensor
 
 from stm_ros.tracking.kinematics import GATE
@@ -55,3 +58,15 @@ class Track:
     def without_mask(self) -> 'Track':
         """The track when the network's input gets another size."""
         return replace(self, mask=None)
+
+
+def shown_tracks(label_map: np.ndarray, boxes: Mapping[int, Box], masks: Iterable[Tensor]
+                 ) -> list[Track]:
+    """Tracks of targets that a person has just shown, by their masks.
+
+    :param label_map: H×W uint8, ids of targets. :param boxes: around them, by id.
+    :param masks: H'×W' each, of the network's input, in the order of `boxes`.
+    """
+    return [Track(target, state=TargetState.TRACKING, confidence=1.0, everywhere=True)
+            .believed(box, mask, int((label_map == target).sum()))
+            for (target, box), mask in zip(boxes.items(), masks, strict=True)]

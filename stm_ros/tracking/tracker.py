@@ -37,12 +37,14 @@ from stm_ros.tracking.sizing import planned_layout
 from stm_ros.tracking.snapshots import TrackerState
 from stm_ros.tracking.snapshots import read_state
 from stm_ros.tracking.snapshots import write_state
+from stm_ros.tracking.stream import LateFrameError
 from stm_ros.tracking.stream import Stream
 from stm_ros.tracking.targets import TargetState
 from stm_ros.tracking.track import Track
+from stm_ros.tracking.track import shown_tracks
 from stm_ros.tracking.writing import PendingWrite
+from stm_ros.tracking.writing import plan_reference
 from stm_ros.tracking.writing import plan_write
-from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import encode_png
 from stm_ros.vision.masks import check_image
@@ -50,13 +52,8 @@ from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
 from stm_ros.vision.prepare import Geometry
 from stm_ros.vision.prepare import geometry_for
-from stm_ros.vision.prepare import prepare_masks
 
 MAX_NOTES = 16
-
-
-class LateFrameError(InputError):
-    """A frame is older than what its stream has had; it was refused and nothing was changed."""
 
 
 class Tracker:
@@ -166,15 +163,8 @@ class Tracker:
         self.settle()
         geometry = self._geometry(image)
         self._fit(geometry, 0 if frees_a_slot else 1)
-        view = self.runner.encode(image, geometry)
-        masks = prepare_masks(cleaned, ids, geometry, self.device, self.runner.score_dtype)
-        boxes = {target: box for target in ids
-                 if (box := box_of_mask(cleaned == target)) is not None}
-        pending = PendingWrite(
-            view=view, geometry=geometry, image=image, masks=masks, targets=ids,
-            readable=frozenset(ids), kept_for=frozenset(ids), boxes=boxes, stream=stream,
-            stamp_ns=stamp_ns, confidence=1.0, due=False,
-            descriptor=self.runner.describe(view, masks))
+        pending = plan_reference(self.runner, image, cleaned, geometry, stream=stream,
+                                 stamp_ns=stamp_ns)
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
         frame = pending.encode(self.runner, self.config.evidence_size, source)
@@ -190,9 +180,7 @@ class Tracker:
         self.bank.write_reference(frame)
         if place_hint:
             state = state.seen_with(geometry)
-            tracks = [Track(target, state=TargetState.TRACKING, confidence=1.0, everywhere=True)
-                      .believed(boxes[target], mask, int((cleaned == target).sum()))
-                      for target, mask in zip(ids, masks, strict=True)]
+            tracks = shown_tracks(cleaned, pending.boxes, pending.masks)
         else:
             tracks = [replace(state.track(target), state=TargetState.TRACKING, everywhere=True)
                       for target in ids]
@@ -215,7 +203,11 @@ class Tracker:
         check_image(image)
         before = self._stream(stream)
         stamp = before.next_stamp(stamp_ns)
-        jumped = self._has_jumped(before, stream, stamp)
+        try:
+            jumped = before.has_jumped(stream, stamp, self.config.time_jump_seconds)
+        except LateFrameError:
+            self.late_frames += 1
+            raise
         geometry = self._geometry(image)
         self._fit(geometry)
         self.settle()
@@ -394,21 +386,6 @@ class Tracker:
             raise InputError(f'stream {name!r} is one too many: max_streams is '
                              f'{self.config.max_streams}')
         return self.streams.get(name, Stream())
-
-    def _has_jumped(self, before: Stream, stream: str, stamp: int) -> bool:
-        """Whether a stamp is so far before the stream's last that it starts anew.
-
-        :raises LateFrameError: where it is older by less.
-        """
-        if before.stamp_ns is None or stamp >= before.stamp_ns:
-            return False
-        behind = (before.stamp_ns - stamp) / 1e9
-        if behind > self.config.time_jump_seconds:
-            return True
-        self.late_frames += 1
-        raise LateFrameError(f'a frame of stream {stream!r} is {behind:.3f} s older than the last '
-                             'one and comes too late; from '
-                             f'{self.config.time_jump_seconds:g} s on the stream starts anew')
 
     def _plan_write(self, frame: AnsweredFrame, stream: str) -> PendingWrite | None:
         with self.runner.timer.stage('plan'):

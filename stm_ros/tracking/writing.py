@@ -30,7 +30,9 @@ from stm_ros.tracking.stream import Stream
 from stm_ros.tracking.targets import TargetResult
 from stm_ros.tracking.targets import TargetState
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.prepare import Geometry
+from stm_ros.vision.prepare import prepare_masks
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,23 @@ class PendingWrite:
         return NewFrame(key, value, extent, self.targets, self.readable, self.stream,
                         self.stamp_ns, self.confidence, crops, self.descriptor, source, core, fine,
                         self.kept_for)
+
+
+def plan_reference(runner: Runner, image: np.ndarray, label_map: np.ndarray, geometry: Geometry, *,
+                   stream: str, stamp_ns: int) -> PendingWrite:
+    """What is remembered for ever of a frame in which targets are shown.
+
+    :param label_map: H×W uint8, ids of targets, 255 ignored.
+    """
+    ids = [int(target) for target in np.unique(label_map) if target]
+    view = runner.encode(image, geometry)
+    masks = prepare_masks(label_map, ids, geometry, runner.device, runner.score_dtype)
+    boxes = {target: box for target in ids
+             if (box := box_of_mask(label_map == target)) is not None}
+    return PendingWrite(
+        view=view, geometry=geometry, image=image, masks=masks, targets=ids,
+        readable=frozenset(ids), kept_for=frozenset(ids), boxes=boxes, stream=stream,
+        stamp_ns=stamp_ns, confidence=1.0, due=False, descriptor=runner.describe(view, masks))
 
 
 def worth_remembering(targets: Sequence[TargetResult], bank: MemoryBank) -> list[TargetResult]:
