@@ -212,7 +212,8 @@ class Setup:
 
     def pip(self, *arguments: str) -> list[str]:
         return [str(PYTHON), '-m', 'pip', 'install', '--no-input', '--disable-pip-version-check',
-                '--progress-bar', 'off', *arguments]
+                # Python compiles what is imported, when it is: a third of what torch brings never is
+                '--progress-bar', 'off', '--no-compile', *arguments]
 
     def pin(self, package: str) -> str:
         for line in (REQUIREMENTS / 'run.txt').read_text().splitlines():

@@ -18,6 +18,7 @@ from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.writers import VideoWriter
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.boxes import Box
+from stm_ros.vision.grabcut import GrabCut
 from stm_ros.vision.grabcut import mask_from_box
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_mask
@@ -49,7 +50,8 @@ def test_the_preset_s_boxes_hold_things_that_grab_cut_finds():
 def test_large_frames_and_their_reference_shrink_together():
     image = np.zeros((1000, 2000, 3), np.uint8)
     image[300:700, 600:1400] = (250, 120, 30)
-    clip = boxed_clip('x', ArraySource('x', [image] * 5), (('a', Box(500, 200, 1000, 600)),), 3)
+    clip = boxed_clip('x', ArraySource('x', [image] * 5), (('a', Box(500, 200, 1000, 600)),), 3,
+                      GrabCut())
     frames = list(clip.frames)
     assert len(frames) == 3 and frames[0].image.shape == (640, 1280, 3)
     assert clip.reference.shape == (640, 1280) and clip.labels == {1: 'a'}

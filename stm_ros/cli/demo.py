@@ -7,6 +7,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.replay.demo_clips import BIKES_LICENCE
 from stm_ros.replay.demo_clips import BIKES_TARGETS
 from stm_ros.replay.demo_clips import BIKES_TITLE
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _video_clip(arguments: argparse.Namespace) -> DemoClip:
-    follow = partial(boxed_clip, most_frames=arguments.max_frames)
+    follow = partial(boxed_clip, most_frames=arguments.max_frames,
+                     segmenter=segmenter_for(weights=arguments.weights))
     if arguments.video is None:
         if arguments.box is not None:
             raise InputError('--box belongs to --video: the clip that comes with the demo has '

