@@ -280,6 +280,10 @@ def test_a_camera_that_is_not_there_says_what_to_look_at(tmp_path, capsys) -> No
     assert main(['track', '/dev/video63', '--box', '1,1,9,9', '--out', str(tmp_path / 'o')]) == 2
     error = capsys.readouterr().err
     assert '/dev/video63 cannot be opened' in error and 'group video' in error
+    # port 9 discards: nothing serves video there
+    assert main(['track', 'http://127.0.0.1:9/v.mjpg', '--box', '1,1,9,9', '--out',
+                 str(tmp_path / 'o')]) == 2
+    assert 'does its server answer' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('text', 'is_one'), [

@@ -41,9 +41,10 @@ class CameraSource:
         self.notes: list[str] = []
         self._capture = cv2.VideoCapture(int(camera) if camera.isdigit() else camera)
         if not self._capture.isOpened():
-            raise InputError(
-                f'the camera {camera} cannot be opened: is it there (ls /dev/video*), may you read '
-                'it (group video), and does no other program use it?')
+            raise InputError(f'the camera {camera} cannot be opened: ' + (
+                'does its server answer, and does it send video?' if '://' in camera else
+                'is it there (ls /dev/video*), may you read it (group video), and does no other '
+                'program use it?'))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if np.isfinite(rate) and 0 < rate <= 1000 else DEFAULT_RATE
         self._arrived = threading.Condition()
