@@ -11,7 +11,11 @@ import torch
 from stm_ros.cli.main import main
 from stm_ros.evaluation.judge_fitting import fit_judge
 from stm_ros.evaluation.judge_fitting import left_out
+from stm_ros.evaluation.rollouts import CUT_AFTER
+from stm_ros.evaluation.rollouts import CUT_FRAMES
+from stm_ros.evaluation.rollouts import Frame
 from stm_ros.evaluation.rollouts import Observation
+from stm_ros.evaluation.rollouts import with_cut
 from stm_ros.inference.judge import SIGHT_CUES
 from stm_ros.inference.judge import TRACK_CUES
 from stm_ros.inference.judge import Judge
@@ -107,7 +111,7 @@ def test_cues_say_how_far_references_and_past_frames_agree():
 
 
 def test_the_command_writes_the_judge_into_the_weights(tmp_path, capsys):
-    for index, (image, label_map) in enumerate(generate_clip('occlusion', 40, (96, 128))[:60]):
+    for index, (image, label_map) in enumerate(generate_clip('occlusion', 24, (96, 128))):
         for folder, suffix, pixels in (('images', 'jpg', image[..., ::-1]),
                                        ('masks', 'png', label_map)):
             place = tmp_path / 'videos' / 'cup' / folder
@@ -124,3 +128,16 @@ def test_the_command_writes_the_judge_into_the_weights(tmp_path, capsys):
     assert judge.is_calibrated and 0 <= judge([0.5] * len(SIGHT_CUES), CALM) <= 1
     assert network.metadata['licence'] == load_network().metadata['licence']
     assert json.loads(network.metadata['judge'])['bias']
+
+
+def test_a_video_with_a_cut_shows_nothing_of_its_targets_meanwhile():
+    def video(count: int, shape: tuple[int, int], level: int) -> list[Frame]:
+        return [Frame(np.full((*shape, 3), level, np.uint8), np.full(shape, 1, np.uint8))
+                for _ in range(count)]
+    own, other = video(40, (48, 64), 50), video(30, (96, 80), 200)
+    cut = with_cut(own, other)
+    levels = [int(frame.image[0, 0, 0]) for frame in cut]
+    assert levels == [50] * CUT_AFTER + [200] * CUT_FRAMES + [50] * (40 - CUT_AFTER)
+    assert all(frame.image.shape == (48, 64, 3) for frame in cut)
+    assert [frame.truth.any() for frame in cut] == [level == 50 for level in levels]
+    assert [frame.image[0, 0, 0] for frame in with_cut(own[:10], other)][:6] == [50] * 5 + [200]

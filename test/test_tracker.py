@@ -25,6 +25,7 @@ from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.description import describe_target
 from stm_ros.tracking.result import StaleResultError
 from stm_ros.tracking.states import next_state
+from stm_ros.tracking.track import Track
 from stm_ros.vision.boxes import box_of_mask
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.prepare import geometry_for
@@ -220,36 +221,52 @@ def test_the_same_clip_gives_the_same_bits(clip):
 _confidences = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 
+def after(state: TargetState, confidence: float, config: TrackerConfig, unsure: float = 1.0,
+          area: int = 10) -> TargetState:
+    """The next state of a track whose mask has been in doubt for so many seconds."""
+    return next_state(Track(1, state=state, unsure=unsure), confidence, area, config)
+
+
 @settings(max_examples=200, deadline=None)
 @given(_confidences)
 def test_states_follow_confidence_with_hysteresis(confidences):
     config = TrackerConfig()
     state = TargetState.LOST
     for confidence in confidences:
-        before, state = state, next_state(state, confidence, 10, config)
+        before, state = state, after(state, confidence, config)
         if before == TargetState.LOST and confidence < config.lost_below + config.hysteresis:
             assert state == TargetState.LOST
         if confidence < config.lost_below:
             assert state == TargetState.LOST
         if confidence >= config.uncertain_below + config.hysteresis:
             assert state == TargetState.TRACKING
-    assert next_state(state, 1.0, 0, config) == TargetState.LOST
+    assert after(state, 1.0, config, area=0) == TargetState.LOST
 
 
 def test_hysteresis_holds_a_state_at_the_threshold():
     config = TrackerConfig(uncertain_below=0.5, hysteresis=0.1)
-    assert next_state(TargetState.TRACKING, 0.55, 10, config) == TargetState.TRACKING
-    assert next_state(TargetState.UNCERTAIN, 0.55, 10, config) == TargetState.UNCERTAIN
-    assert next_state(TargetState.LOST, 0.55, 10, config) == TargetState.UNCERTAIN
+    assert after(TargetState.TRACKING, 0.55, config) == TargetState.TRACKING
+    assert after(TargetState.UNCERTAIN, 0.55, config) == TargetState.UNCERTAIN
+    assert after(TargetState.LOST, 0.55, config) == TargetState.UNCERTAIN
 
 
 def test_lost_is_no_trap_and_uncertain_is_shown():
     config = TrackerConfig(uncertain_below=0.5, lost_below=0.3, hysteresis=0.05)
-    assert next_state(TargetState.TRACKING, 0.4, 10, config) == TargetState.UNCERTAIN
-    assert next_state(TargetState.TRACKING, 0.2, 10, config) == TargetState.LOST
-    assert next_state(TargetState.LOST, 0.34, 10, config) == TargetState.LOST
-    assert next_state(TargetState.LOST, 0.4, 10, config) == TargetState.UNCERTAIN
-    assert next_state(TargetState.LOST, 0.6, 10, config) == TargetState.TRACKING
+    assert after(TargetState.TRACKING, 0.4, config) == TargetState.UNCERTAIN
+    assert after(TargetState.TRACKING, 0.2, config) == TargetState.LOST
+    assert after(TargetState.LOST, 0.34, config) == TargetState.LOST
+    assert after(TargetState.LOST, 0.4, config) == TargetState.UNCERTAIN
+    assert after(TargetState.LOST, 0.6, config) == TargetState.TRACKING
+
+
+def test_a_doubt_of_a_moment_is_no_loss():
+    config = TrackerConfig(lost_below=0.3, doubt_seconds=0.1)
+    assert after(TargetState.TRACKING, 0.1, config, unsure=0.08) == TargetState.UNCERTAIN
+    assert after(TargetState.TRACKING, 0.1, config, unsure=0.12) == TargetState.LOST
+    # what is lost stays so, and what is not there is not in doubt
+    assert after(TargetState.LOST, 0.1, config, unsure=0.08) == TargetState.LOST
+    assert after(TargetState.TRACKING, 0.1, config, unsure=0.08, area=0) == TargetState.LOST
+
 
 
 @pytest.mark.parametrize('change, words', [

@@ -30,8 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help='generated clips of each case in which targets are away or have '
                              'doubles (default: %(default)s)')
     parser.add_argument('--rounds', type=int, default=2, metavar='N',
-                        help='times to roll out with the judge fitted before (default: '
-                             '%(default)s)')
+                        help='roll-outs: the first believes every mask, further ones follow the '
+                             'judge fitted before; all of them count (default: %(default)s)')
     parser.add_argument('--out', type=Path, required=True, help='.safetensors to write')
     parser.add_argument('--quiet', action='store_true', help='no progress')
 
@@ -46,9 +46,12 @@ def run(arguments: Namespace) -> int:
     from stm_ros.evaluation.calibration import assess_calibration
     from stm_ros.evaluation.judge_fitting import fit_judge
     from stm_ros.evaluation.judge_fitting import left_out
+    from stm_ros.evaluation.rollouts import BELIEVING
+    from stm_ros.evaluation.rollouts import Observation
     from stm_ros.evaluation.rollouts import observe_all
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.checkpoints import read_checkpoint
+    from stm_ros.tracking import TrackerConfig
     from stm_ros.training.sources import videos_in
     if arguments.clips < 0 or arguments.rounds < 1:
         raise InputError(f'--clips {arguments.clips} --rounds {arguments.rounds}: at least 0 and '
@@ -59,11 +62,14 @@ def run(arguments: Namespace) -> int:
     _, metadata = read_checkpoint(arguments.weights)
     # on from the judge that the weights carry, where they do
     judge_text = metadata.get('judge', '')
+    observations: list[Observation] = []
     for number in range(1, arguments.rounds + 1):
         network = load_network(arguments.model, arguments.weights)
         network.metadata = {**network.metadata, 'judge': judge_text}
-        observations = observe_all(network, videos, arguments.clips, DEFAULT_SIZE,
-                                   quiet=arguments.quiet)
+        # a judge meets masks that its own decisions led to: from the second round on these are
+        # added (DAgger, Ross, Gordon and Bagnell, AISTATS 2011)
+        observations += observe_all(network, BELIEVING if number == 1 else TrackerConfig(), videos,
+                                    arguments.clips, DEFAULT_SIZE, quiet=arguments.quiet)
         judge_text = fit_judge(observations).to_json()
         answers, truth = left_out(observations), np.array([each.iou for each in observations])
         said = assess_calibration(answers, truth)

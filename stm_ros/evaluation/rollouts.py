@@ -27,8 +27,8 @@ CLIP_SEED = 1000
 #: frames of a video that are rolled out, and its longer side in pixels
 MOST_FRAMES = 48
 LONGEST_SIDE = 640
-#: nothing is withheld; what is remembered is what the judge of the round before believes
-ROLL_OUT_CONFIG = TrackerConfig(uncertain_below=0.0, lost_below=0.0, hysteresis=0.0)
+#: nothing is withheld, so that the judge sees what it has to refuse
+BELIEVING = TrackerConfig(uncertain_below=0.0, lost_below=0.0, hysteresis=0.0)
 #: frames of a video before it cuts to another one (half of a short one), and of the other one
 CUT_AFTER = 18
 CUT_FRAMES = 10
@@ -121,15 +121,13 @@ def clips(count: int, size: tuple[int, int], seed: int = CLIP_SEED) -> Iterator[
             for number in range(count) for case in ROLL_OUT_CASES)
 
 
-def observe_all(network: SpaceTimeNetwork, videos: Sequence[list[Pair]], count: int,
-                size: tuple[int, int], quiet: bool = False) -> list[Observation]:
+def observe_all(network: SpaceTimeNetwork, config: TrackerConfig, videos: Sequence[list[Pair]],
+                count: int, size: tuple[int, int], quiet: bool = False) -> list[Observation]:
     """
     Roll a network out over videos, each as it is and with a cut to another one, and over `count`
     generated clips of each case.
-
-    Nothing is withheld, so that the judge sees what it has to refuse.
     """
-    tracker = Tracker(network, ROLL_OUT_CONFIG)
+    tracker = Tracker(network, config)
     found: list[Observation] = []
     for number, pairs in enumerate(tqdm(videos, 'videos', disable=quiet)):
         frames = video_frames(pairs)

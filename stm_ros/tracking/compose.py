@@ -63,7 +63,7 @@ def compose(seen: Seen, decided: Decision, predicted: Stream, order: Sequence[in
         said = _track_cues(track, area, box, decided.shared.get(target, 0.0))
         cues[target] = sight, said
         confidence = judge(sight, said) if area else 0.0
-        state = next_state(track.state, confidence, area, config)
+        state = next_state(track, confidence, area, config)
         if decided.is_met(target) and area and track.state != TargetState.LOST:
             state = TargetState.UNCERTAIN
         if state == TargetState.LOST:
@@ -105,7 +105,7 @@ def owned_soft_masks(seen: Seen, owners: np.ndarray, order: Sequence[int], geome
 
 
 def next_stream(predicted: Stream, answer: Answer, decided: Decision, order: Sequence[int],
-                looked_whole: bool, reached_out: set[int]) -> Stream:
+                config: TrackerConfig, looked_whole: bool, reached_out: set[int]) -> Stream:
     """The stream after a frame: tracks of what was seen there, and those that coast.
 
     :param reached_out: targets whose box ends at the edge of where they were looked for.
@@ -114,7 +114,9 @@ def next_stream(predicted: Stream, answer: Answer, decided: Decision, order: Seq
     for target in answer.targets:
         track = predicted.track(target.id)
         mask = answer.soft_masks[list(order).index(target.id)]
-        tracks[target.id] = _next_track(track, target, mask, decided, target.id in reached_out)
+        after = _next_track(track, target, mask, decided, target.id in reached_out)
+        is_sure = bool(target.area) and target.confidence >= config.lost_below
+        tracks[target.id] = replace(after, unsure=0.0) if is_sure else after
     assert predicted.stamp_ns is not None
     return replace(
         predicted, frames=predicted.frames + 1, tracks={**predicted.tracks, **tracks},

@@ -102,6 +102,10 @@ class TrackerConfig:
     lost_below: float = setting(
         0.3, group='confidence', low=0.0, high=1.0, live=True,
         meaning='confidence under which a target is LOST')
+    doubt_seconds: float = setting(
+        0.1, group='confidence', low=0.0, high=60.0, unit='s', live=True,
+        meaning='how long a target in view may have less confidence than lost_below before it is '
+                'LOST; it is UNCERTAIN meanwhile')
     hysteresis: float = setting(
         0.05, group='confidence', low=0.0, high=1.0, live=True,
         meaning='how far confidence must rise above uncertain_below to be TRACKING again')

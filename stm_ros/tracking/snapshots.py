@@ -83,7 +83,7 @@ def _row(track: Track) -> dict[str, Any]:
             'motion': None if track.motion is None else asdict(track.motion),
             'state': int(track.state), 'confidence': track.confidence,
             'mask_center': list(track.mask_center), 'area': track.area,
-            'everywhere': track.everywhere}
+            'everywhere': track.everywhere, 'unsure': track.unsure}
 
 
 def _stream(row: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> Stream:
@@ -104,4 +104,6 @@ def _track(row: dict[str, Any], mask: Tensor | None, device: torch.device) -> Tr
     x, y = row['mask_center']
     return Track(row['id'], row['resembles'], motion, TargetState(row['state']),
                  row['confidence'], None if mask is None else mask.to(device), (x, y),
-                 row['area'], row['everywhere'])
+                 row['area'], row['everywhere'],
+                 # snapshots of before doubt was timed do not have it
+                 row.get('unsure', 0.0))

@@ -23,7 +23,8 @@ class Track:
     `resembles` and is another thing. motion: None where nobody knows its place. confidence: the
     last that was said of it. mask: H'×W' soft mask of the network's input, when it was last
     believed; mask_center: column and row of its box then, in pixels of the source image. area: its
-    pixels then. everywhere: whether the next frame is searched as a whole for it.
+    pixels then. everywhere: whether the next frame is searched as a whole for it. unsure: seconds
+    since a mask of it was last worth showing.
     """
 
     id: int | None = None
@@ -35,15 +36,17 @@ class Track:
     mask_center: tuple[float, float] = (0.0, 0.0)
     area: int = 0
     everywhere: bool = False
+    unsure: float = 0.0
 
     def after(self, seconds: float, coast_seconds: float) -> 'Track':
         """The track `seconds` later; its place is unknown once it was not seen for too long."""
+        later = replace(self, unsure=self.unsure + seconds)
         if self.motion is None:
-            return self
+            return later
         motion = self.motion.after(seconds)
         if motion.age - seconds > coast_seconds:
-            return self.nowhere()
-        return replace(self, motion=motion)
+            return later.nowhere()
+        return replace(later, motion=motion)
 
     def believed(self, box: Box, mask: Tensor, area: int) -> 'Track':
         """The track once it was seen at a box, with a soft mask H'×W' of `area` source pixels."""

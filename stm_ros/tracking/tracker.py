@@ -224,7 +224,7 @@ class Tracker:
         self.bank.account_usage(frame.indices, frame.mass.mean(axis=0).tolist())
         self._pending = self._plan_write(frame, stream)
         self.streams[stream] = next_stream(
-            predicted, frame.answer, frame.decided, frame.order,
+            predicted, frame.answer, frame.decided, frame.order, self.config,
             looked_whole=all(region is None for region in frame.regions),
             reached_out=frame.reached_out)
         return self._result(frame, stream, stamp, self._pending is not None)
