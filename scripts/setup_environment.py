@@ -212,7 +212,7 @@ class Setup:
 
     def pip(self, *arguments: str) -> list[str]:
         return [str(PYTHON), '-m', 'pip', 'install', '--no-input', '--disable-pip-version-check',
-                # Python compiles what is imported, when it is: a third of what torch brings never is
+                # Python compiles what is imported: much of what torch brings never is
                 '--progress-bar', 'off', '--no-compile', *arguments]
 
     def pin(self, package: str) -> str:

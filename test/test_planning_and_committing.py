@@ -112,7 +112,7 @@ def test_soft_masks_agree_with_the_label_map_beside_a_distractor():
 
 
 def test_soft_masks_of_a_lost_target_are_background(clip):
-    tracker = make_tracker(lost_below=0.999, uncertain_below=0.999)
+    tracker = make_tracker(lost_below=0.999, uncertain_below=0.999, doubt_seconds=0.0)
     tracker.add_reference(*clip[0])
     result = tracker.step(clip[1][0])
     assert result.targets[0].state == TargetState.LOST and not result.label_map.any()

@@ -179,9 +179,10 @@ def test_a_training_starts_from_a_head_and_replaces_nothing_of_others(data, tmp_
     config.write_text(CONFIG)
     command = ['train-prompt', '--config', str(config), '--data', str(data), '--weights',
                'research', '--iterations', '1', '--out', str(out)]
-    shipped, _ = read_checkpoint(SHIPPED_BY_NAME['research'])
+    shipped, before = read_checkpoint(SHIPPED_BY_NAME['research'])
     assert main([*command, '--start-from', str(SHIPPED_BY_NAME['research'])]) == 0
-    trained, _ = read_checkpoint(out / 'prompt.safetensors')
+    trained, told = read_checkpoint(out / 'prompt.safetensors')
+    assert int(told['prompt_iterations']) == int(before['prompt_iterations']) + 1
     assert max((trained[name].float() - shipped[name].float()).abs().max()
                for name in trained) < 0.01, 'one small step from where the shipped head is'
     assert main([*command[:-1], str(tmp_path / 'other'), '--start-from',

@@ -123,7 +123,7 @@ def test_a_frame_that_earns_nothing_is_the_newest_and_does_not_stay(clip):
 
 
 def test_what_is_lost_is_not_remembered_at_all(clip):
-    tracker = make_tracker(uncertain_below=1.0, lost_below=1.0)
+    tracker = make_tracker(uncertain_below=1.0, lost_below=1.0, doubt_seconds=0.0)
     tracker.add_reference(clip[0][0], clip[0][1])
     for result in follow(tracker, clip[:5]):
         assert [slot.kind for slot in result.memory.slots] == ['reference']
@@ -144,10 +144,13 @@ def test_segment_judges_by_thresholds_alone(clip):
     tracker.add_reference(clip[0][0], clip[0][1])
     target = tracker.segment(clip[1][0]).targets[0]
     assert target.state == TargetState.UNCERTAIN and target.area > 0 and target.box is not None
+    tracker.reconfigure(TrackerConfig(uncertain_below=0.999, lost_below=0.999, doubt_seconds=9.0))
+    assert tracker.segment(clip[1][0]).targets[0].state == TargetState.LOST
 
 
 def test_a_lost_target_s_attention_is_of_the_whole_frame(clip):
-    tracker = make_tracker(lost_below=1.0, uncertain_below=1.0, policy='paper', memorize_every=1)
+    tracker = make_tracker(lost_below=1.0, uncertain_below=1.0, doubt_seconds=0.0, policy='paper',
+                           memorize_every=1)
     tracker.add_reference(clip[0][0], clip[0][1])
     tracker.step(clip[1][0])
     result = tracker.step(clip[2][0])

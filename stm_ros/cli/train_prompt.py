@@ -50,29 +50,32 @@ def run(arguments: Namespace) -> int:
     network = load_network('stm_lite', arguments.weights)
     digest = trunk_digest(network.state_dict())
     assert isinstance(network, STMLite)
-    start = None if arguments.start_from is None else head_in(arguments.start_from, digest)
+    start, before = None, 0
+    if arguments.start_from is not None:
+        start, before = head_in(arguments.start_from, digest)
     own_results(arguments.out, [CHECKPOINT, EXPORTED], [arguments.start_from])
     trainer = PromptTrainer(config, arguments.out, network.trunk, start)
     finished = trainer.run()
     head = arguments.out / EXPORTED
     trainer.export(head, {
         'prompt_trunk': digest, 'prompt_licence': config.licence,
-        'prompt_iterations': str(trainer.iteration),
+        'prompt_iterations': str(before + trainer.iteration),
         'prompt_data': ', '.join(data_set.name for data_set in config.data_sets)})
     print(f'{"finished" if finished else "stopped"} at iteration {trainer.iteration}: {head}; '
           f'`stm weights merge WEIGHTS {head} --out FILE` puts it into weights')
     return 0 if finished else 1
 
 
-def head_in(path: Path, digest: str) -> 'PromptHead':
-    """The head for prompts that a file holds, for the trunk of that digest.
+def head_in(path: Path, digest: str) -> 'tuple[PromptHead, int]':
+    """The head for prompts that a file holds, for the trunk of that digest, and its iterations.
 
     :raises CheckpointError: where there is none, or it was trained on another trunk.
     """
     from stm_ros.networks.checkpoints import CheckpointError
     from stm_ros.networks.checkpoints import head_for_trunk
     from stm_ros.networks.checkpoints import read_checkpoint
-    head = head_for_trunk(*read_checkpoint(path), digest, path)
+    state, metadata = read_checkpoint(path)
+    head = head_for_trunk(state, metadata, digest, path)
     if head is None:
         raise CheckpointError(f'{path} holds no head for prompts to start from')
-    return head
+    return head, int(metadata.get('prompt_iterations', 0))

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Collection
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -241,9 +242,10 @@ class Tracker:
         geometry = self._geometry(image)
         if not self.labels:
             return empty_result(stream, stamp_ns, geometry)
-        # nothing is known of where a target is
-        alone = Stream(tracks={target: Track(target, state=TargetState.TRACKING)
-                               for target in self.labels}).predict(stamp_ns, geometry, self.config)
+        # nothing is known of where a target is, nor when it was last seen
+        unseen = {target: Track(target, state=TargetState.TRACKING, unsure=inf)
+                  for target in self.labels}
+        alone = Stream(tracks=unseen).predict(stamp_ns, geometry, self.config)
         frame = self._answer(image, geometry, alone, stream, past=True)
         return self._result(frame, stream, stamp_ns, memorized=False)
 
