@@ -64,10 +64,10 @@ def run(arguments: Namespace) -> int:
         raise InputError(f'{action} needs --out')
     from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
     paths = [Path(word) for word in words]
-    out = arguments.out or paths[0].with_suffix('.safetensors')
     for path in paths:
         if str(path) not in SHIPPED_BY_NAME:
             expect_kind(path, FileKind.WEIGHTS, '.pth or .safetensors')
+    out = arguments.out or paths[0].with_suffix('.safetensors')
     if action != 'check':
         _check_out(out, paths)
     if action == 'merge':
@@ -191,11 +191,10 @@ def _check_kind(path: Path) -> None:
 
     :raises InputError: saying so.
     """
-    with path.open('rb') as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith((b'<!doctype', b'<html')):
-        raise InputError(f'{path} is a web page, no weights: the host wants a person to answer '
-                         'it. Remove the file, and download it with a browser')
+    from stm_ros.networks.checkpoints import what_else
+    if (said := what_else(path)) is not None:
+        raise InputError(f'{path} is {said}, no weights: the host may want a person to answer it. '
+                         'Remove the file, and download it with a browser')
 
 
 class _Progress:

@@ -43,6 +43,7 @@ def find_images(place: Path) -> ImageSequence:
     paths = files_in(folder, IMAGE_SUFFIXES) if folder.is_dir() else []
     if folder != place:
         paths = [path for path in paths if fnmatchcase(path.name, place.name)]
+    _refuse_twice(paths, folder)
     return ImageSequence(tuple(paths), (*_mixtures(paths, folder), *_gaps(paths)))
 
 
@@ -68,6 +69,18 @@ def _form(path: Path) -> str:
     """A name without its numbers, such as `frame_#.png`."""
     suffix = path.suffix.lower()
     return _NUMBER.sub('#', path.stem) + _SAME_SUFFIX.get(suffix, suffix)
+
+
+def _refuse_twice(paths: list[Path], folder: Path) -> None:
+    """Refuse names that are one number written in two ways, such as 1.png and 01.png."""
+    known: dict[tuple[str, tuple[int, ...]], Path] = {}
+    for path in paths:
+        numbers = tuple(int(each) for each in _NUMBER.findall(path.stem))
+        other = known.setdefault((_form(path), numbers), path)
+        # of decimals, 0.5 and 0.05 are two
+        if other is not path and '.' not in path.stem:
+            raise InputError(f'{folder} holds two images of one number, {other.name} and '
+                             f'{path.name}: keep them apart, or name the pattern of one kind')
 
 
 def _mixtures(paths: list[Path], folder: Path) -> list[str]:
