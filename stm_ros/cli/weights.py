@@ -80,15 +80,13 @@ def run(arguments: Namespace) -> int:
 
 def _merge(weights: Path, donor: Path, out: Path) -> int:
     """Write `weights` with the head for prompts of `donor`; all else stays as it is."""
-    from safetensors.torch import save_file
-
     from stm_ros.networks.checkpoints import read_checkpoint
     from stm_ros.networks.checkpoints import with_prompt_head
+    from stm_ros.networks.checkpoints import write_checkpoint
     weights, donor = _shipped(weights), _shipped(donor)
     state, metadata = with_prompt_head(*read_checkpoint(weights), donor)
     with new_file(out) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(partial),
-                  metadata)
+        write_checkpoint(state, partial, metadata)
     _load(out, 'stm_lite')
     print(f'wrote {out}: {weights} with the head for prompts of {donor}')
     return 0
@@ -231,8 +229,7 @@ def _check_out(out: Path, paths: list[Path]) -> None:
 def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Path, half: bool
            ) -> None:
     """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
-    from safetensors.torch import save_file
-
+    from stm_ros.networks.checkpoints import write_checkpoint
     from stm_ros.networks.prompting import divided
     states = [network.state_dict() for network in networks]
     state = {}
@@ -246,5 +243,6 @@ def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Pat
     state.update(head.get('state', {}))
     metadata.update(head.get('metadata', {}))
     with new_file(out) as partial:
-        save_file(state, str(partial), {**metadata, 'network': networks[0].name, 'format': '1'})
+        write_checkpoint(state, partial,
+                         {**metadata, 'network': networks[0].name, 'format': '1'})
     print(f'wrote {out}')

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -122,6 +123,18 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f'{path} holds {type(content).__name__}, not tensors by name')
     return content
+
+
+def write_checkpoint(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write tensors by name as safetensors.
+
+    :raises CheckpointError: where there is no room for them, or they cannot be written.
+    """
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(path),
+                  metadata)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'cannot write the weights {path.name}: {error}') from error
 
 
 def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path) -> None:

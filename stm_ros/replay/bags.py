@@ -19,6 +19,8 @@ from stm_ros.replay.bag_files import ReadyFile
 from stm_ros.replay.bag_files import find_files
 from stm_ros.replay.bag_files import make_ready
 from stm_ros.replay.frames import DEFAULT_RATE
+from stm_ros.replay.frames import LEAST_RATE
+from stm_ros.replay.frames import MOST_RATE
 from stm_ros.replay.frames import NANOSECONDS
 from stm_ros.replay.frames import Frame
 from stm_ros.replay.storage import Stored
@@ -87,7 +89,8 @@ class BagSource:
         first = [message.recorded for message in islice(self._messages(), _RATE_MESSAGES)]
         intervals = np.diff(first)
         usual = float(np.median(intervals)) if intervals.size else 0.0
-        self.rate = NANOSECONDS / usual if usual > 0 else DEFAULT_RATE
+        rate = NANOSECONDS / usual if usual > 0 else DEFAULT_RATE
+        self.rate = min(max(rate, LEAST_RATE), MOST_RATE)
         self.notes = list(self._known)
 
     def __iter__(self) -> Iterator[Frame]:

@@ -25,6 +25,7 @@ from stm_ros.vision.image_files import decode_png
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_stored_mask
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.masks import check_label
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
 from stm_ros.vision.masks import show_targets
@@ -153,18 +154,11 @@ def _read_table(path: Path) -> tuple[dict[int, str], str, int]:
         table: Any = json.loads(path.read_text(encoding='utf-8-sig'))
         labels, stream, stamp = (table.get(name, default) for name, default in (
             ('labels', {}), ('stream', 'camera'), ('stamp_ns', 0)))
-        named = {check_target_id(int(target)): _text(label) for target, label in labels.items()}
+        named = {check_target_id(int(target)): check_label(label)
+                 for target, label in labels.items()}
         if type(stamp) is not int or not -2**63 <= stamp < 2**63:
             raise InputError(f'stamp_ns is {stamp}; nanoseconds of 64 bits are accepted')
-        return named, _text(stream), stamp
+        return named, check_label(stream), stamp
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise InputError(f'{path} cannot be used: {error}; accepted is {{"labels": {{ID: NAME}}, '
                          '"stream": NAME, "stamp_ns": NUMBER}, all of them optional') from error
-
-
-def _text(value: Any) -> str:
-    """A name that a message can carry: numbers are names, too."""
-    if not isinstance(value, str | int | float) or '\0' in str(value):
-        raise InputError(f'{value!r} is no name')
-    str(value).encode()
-    return str(value)

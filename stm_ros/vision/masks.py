@@ -3,6 +3,7 @@
 """Label maps: what a user's mask means, and checks that say what is wrong with it."""
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,6 +64,20 @@ def check_target_id(target_id: int) -> int:
     if not 1 <= int(target_id) <= MAX_TARGET_ID:
         raise InputError(f'target id {target_id} is outside 1..{MAX_TARGET_ID}')
     return int(target_id)
+
+
+def check_label(label: Any) -> str:
+    """Return a target's name when messages and files can carry it; numbers are names, too.
+
+    :raises InputError: otherwise, as for what the terminal could not decode.
+    """
+    if not isinstance(label, str | int | float) or '\0' in str(label):
+        raise InputError(f'{label!r} is no name')
+    try:
+        str(label).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f'{label!r} is no name in Unicode') from error
+    return str(label)
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
