@@ -102,6 +102,8 @@ def test_one_number_written_in_two_ways_is_refused(tmp_path):
             find_images(folder)
     assert found(tmp_path / '1.png' / '%d.png') == ['1.png', '2.png']
     assert len(found(touch(tmp_path / 'decimals', '0.05.png', '0.5.png'))) == 2
+    assert 'seconds need equally many digits' in find_images(tmp_path / 'decimals').notes[0]
+    assert not find_images(touch(tmp_path / 'versions', '1.05.png', '1.10.png')).notes
 
 
 def test_fractions_of_seconds_are_decimals(tmp_path):

@@ -15,6 +15,7 @@ from stm_ros.vision.image_files import IMAGE_SUFFIXES
 from stm_ros.vision.image_folders import files_in
 
 _NUMBER = re.compile(r'\d+')
+_DOTTED = re.compile(r'(?<!\d)\d{1,8}\.(\d+)$')
 _PLACE = re.compile(r'%0?\d*d')
 _SAME_SUFFIX = {'.jpeg': '.jpg', '.tiff': '.tif'}
 # longer ones are stamps, which no camera counts up by one
@@ -44,7 +45,8 @@ def find_images(place: Path) -> ImageSequence:
     if folder != place:
         paths = [path for path in paths if fnmatchcase(path.name, place.name)]
     _refuse_twice(paths, folder)
-    return ImageSequence(tuple(paths), (*_mixtures(paths, folder), *_gaps(paths)))
+    return ImageSequence(tuple(paths), (
+        *_mixtures(paths, folder), *_gaps(paths), *_unclear_decimals(paths)))
 
 
 def _numbered(pattern: Path) -> list[Path]:
@@ -103,6 +105,15 @@ def _mixtures(paths: list[Path], folder: Path) -> list[str]:
                 f'{folder / first.replace("#", "*")!s}, or keep them apart')
         seen |= counted
     return [f'{folder} holds images of several kinds, all taken as frames: {told}']
+
+
+def _unclear_decimals(paths: list[Path]) -> list[str]:
+    """Tell how 0.5 and 0.25 are ordered, which may be versions or seconds."""
+    found = [_DOTTED.search(path.stem) for path in paths]
+    if not all(found) or len({len(each[1]) for each in found if each}) < 2:
+        return []
+    return ['the names end in numbers with dots, which are ordered as 0.5 before 0.25: seconds '
+            'need equally many digits']
 
 
 def _gaps(paths: list[Path]) -> list[str]:

@@ -62,7 +62,7 @@ def check_pixel_count(width: int, height: int, name: str,
     :raises InputError: naming its size and the limit where it is.
     """
     if width * height > max_megapixels * 1e6:
-        raise InputError(f'{name} has {width}×{height} pixels, {width * height / 1e6:.0f} million; '
+        raise InputError(f'{name} has {width}×{height} pixels, {width * height / 1e6:.1f} million; '
                          f'up to {max_megapixels:g} million are accepted')
 
 
@@ -158,7 +158,8 @@ def decode_picture(data: bytes | memoryview, name: str,
     except cv2.error as error:
         raise InputError(f'{name} is damaged: {_reason(error)}') from error
     if pixels is None or pixels.size == 0:
-        raise InputError(f'{name} is not a picture that OpenCV can read')
+        raise InputError(f'{name} is a picture of the format {header.format}; accepted are PNG, '
+                         'JPEG, BMP, WebP, TIFF and PPM')
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f'{name} holds {pixels.dtype} samples; 8 and 16 bits are accepted')
     if pixels.ndim == 3:
