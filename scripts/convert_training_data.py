@@ -74,9 +74,11 @@ def write_image(frame: Frame, image: np.ndarray, shrunk: bool, path: Path) -> No
 
 
 def empty_folder(folder: Path) -> Path:
-    """Make `folder`; what an earlier run wrote there goes."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Make `folder`; SystemExit where it holds something, which may be a user's."""
+    if folder.is_symlink() or folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SystemExit(f'{folder} is there already and is not replaced: move it away, or name '
+                         'another DEST')
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

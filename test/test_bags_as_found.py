@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mcap.writer import Writer as McapWriter
@@ -14,6 +15,7 @@ from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 
+from stm_ros.replay import bags
 from stm_ros.replay.bags import message_types
 from stm_ros.replay.frames import Frame
 from stm_ros.replay.result_bag import ResultBagWriter
@@ -250,3 +252,54 @@ def test_empty_files_and_folders(tmp_path):
     source = open_source(bag)
     assert indices(list(source)) == [0, 1]
     assert any('left out' in note and 'empty' in note for note in source.notes)
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+@pytest.mark.parametrize('is_cut', [False, True])
+def test_each_message_is_read_by_its_own_type(tmp_path, storage, is_cut):
+    """A topic that had two types, as when a driver was changed while recording went on."""
+    if is_cut and storage == 'sqlite3':
+        pytest.skip('only an mcap that was cut is read without its index')
+    make = TYPES.types
+    with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin[storage.upper()]
+                ) as writer:
+        raw, packed, other = (writer.add_connection('/image', kind, typestore=TYPES) for kind in (
+            'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'std_msgs/msg/String'))
+        writer.write(raw, stamp_of(0), serialized(0))
+        png = cv2.imencode('.png', image(1)[..., ::-1])[1].reshape(-1)
+        stamp = make['builtin_interfaces/msg/Time'](sec=stamp_of(1) // 10**9,
+                                                    nanosec=stamp_of(1) % 10**9)
+        writer.write(packed, stamp_of(1), TYPES.serialize_cdr(
+            make['sensor_msgs/msg/CompressedImage'](
+                header=make['std_msgs/msg/Header'](stamp=stamp, frame_id='camera'), format='png',
+                data=png), 'sensor_msgs/msg/CompressedImage'))
+        writer.write(other, stamp_of(2), TYPES.serialize_cdr(
+            make['std_msgs/msg/String'](data='x'), 'std_msgs/msg/String'))
+        writer.write(raw, stamp_of(3), serialized(3))
+    if is_cut:
+        file = storage_of(tmp_path / 'bag')
+        file.write_bytes(file.read_bytes()[:-20])
+    source = open_source(tmp_path / 'bag')
+    assert indices(list(source)) == [0, 1, 3]
+    assert source.notes[-1].endswith('1 of 4 images were skipped: message 2: it is a '
+                                     'std_msgs/msg/String, no image')
+
+
+def test_a_recording_cut_before_its_first_images_says_so(tmp_path):
+    file = storage_of(record(tmp_path / 'bag'))
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(InputError, match='has no image topic.*cut short.*mcap recover'):
+        open_source(file)
+
+
+def test_a_message_that_unpacks_to_more_than_an_image_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(bags, '_MOST_UNPACKED', 4000)
+    bomb = zstd.compress(bytes(1_000_000))
+    with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection('/image', 'sensor_msgs/msg/Image', typestore=TYPES)
+        for index, data in enumerate((zstd.compress(serialized(0)), bomb,
+                                      zstd.compress(serialized(2))[:-8])):
+            writer.write(connection, stamp_of(index), data)
+    source = open_source(tmp_path / 'bag')
+    assert indices(list(source)) == [0]
+    assert 'unpack to more than' in source.notes[0] and 'cut short' in source.notes[0]

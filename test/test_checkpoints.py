@@ -12,6 +12,7 @@ from stm_ros.networks.checkpoints import CheckpointError
 from stm_ros.networks.checkpoints import fingerprint
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.checkpoints import read_checkpoint
+from stm_ros.networks.checkpoints import write_checkpoint
 from stm_ros.networks.stm import STM
 from stm_ros.networks.stm_lite import STMLite
 
@@ -135,3 +136,10 @@ def test_shipped_weights_are_known_by_name_and_say_their_licence(name, licence):
     assert network.metadata['licence'] == licence and 'judge' in network.metadata
     others = {'research': 'permissive', 'permissive': 'research'}
     assert fingerprint(network) != fingerprint(load_network('stm_lite', others[name]))
+
+
+def test_weights_that_cannot_be_written_are_told(tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    with pytest.raises(CheckpointError, match='cannot write the weights w.safetensors'):
+        write_checkpoint({'a': torch.ones(2)}, tmp_path / 'file' / 'w.safetensors', {})
+    assert (tmp_path / 'file').read_text() == 'mine'

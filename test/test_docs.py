@@ -162,7 +162,11 @@ def test_a_figure_from_the_command_to_the_page(results: Path) -> None:
     small = figures.Figure('stages', 'performance.md', (run,), figures.stages)
     with pytest.raises(figures.FigureError, match='has not been made'):
         figures.block(small)
+    (results / 'figures' / 'stages').mkdir(parents=True)
+    (results / 'figures' / 'stages' / 'notes.txt').write_text('mine')
     figures.make(run)
+    figures.make(run)
+    assert (results / 'figures' / 'stages' / 'notes.txt').read_text() == 'mine'
     figures.write(small, results / 'docs')
     page = (results / 'docs' / 'performance.md').read_text()
     measured = json.loads((results / 'figures/stages/bench.json').read_text())['measurements'][0]

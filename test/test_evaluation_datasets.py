@@ -3,6 +3,7 @@
 """Benchmarks on disk: what is found, how annotations are understood, what is refused."""
 import json
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import cv2
@@ -228,3 +229,44 @@ def test_thinning_keeps_every_nth_frame_and_all_entries(tmp_path: Path) -> None:
     assert names == ['00000', '00001', '00002', '00003', '00004']
     assert thinned.entries == {1: (1,), 3: (3,)}
     assert sequence.thinned(1) == sequence
+
+
+@pytest.mark.parametrize('frames', ['00001', [1, 3], [float('nan')], None, {'00001': 1}])
+def test_frames_of_meta_json_are_names(tmp_path: Path, frames: Any) -> None:
+    write_youtube_vos(tmp_path)
+    meta = tmp_path / 'valid' / 'meta.json'
+    meta.write_text(json.dumps({'videos': {'aa': {'objects': {'1': {'frames': frames}}}}}))
+    with pytest.raises(InputError, match='frames of object 1 are'):
+        load_benchmark(Protocol.YOUTUBE_VOS, tmp_path)
+
+
+def test_frames_and_ids_of_meta_json_that_are_not_there_are_told(tmp_path: Path) -> None:
+    write_youtube_vos(tmp_path)
+    meta = tmp_path / 'valid' / 'meta.json'
+    objects = {'1': {'frames': ['00001', '99999']}, '7': {'frames': ['00001']}}
+    meta.write_text(json.dumps({'videos': {'aa': {'objects': objects}}}), encoding='utf-8-sig')
+    (sequence,) = load_benchmark(Protocol.YOUTUBE_VOS, tmp_path).sequences
+    told = {item.reason: item.names for item in sequence.left_out}
+    assert told['meta.json lists frames that have no image'] == ('99999',)
+    assert told['no annotation shows object'] == ('7',)
+    objects = {'1': {'frames': ['00001']}, '01': {'frames': ['00001']}}
+    meta.write_text(json.dumps({'videos': {'aa': {'objects': objects}}}))
+    with pytest.raises(InputError, match='an id is there twice'):
+        load_benchmark(Protocol.YOUTUBE_VOS, tmp_path)
+
+
+def test_lists_are_read_as_editors_write_them_or_refused(tmp_path: Path) -> None:
+    write_davis(tmp_path, {'cat': [label_map(1)] * 2, 'dog': [label_map(1)] * 2})
+    write_list(tmp_path, '2017', 'val', ['cat'])
+    path = tmp_path / 'ImageSets' / '2017' / 'val.txt'
+    for content in (b'\xef\xbb\xbfcat\r\ndog\r\n', b'cat\rdog\r', b'cat\n\ndog'):
+        path.write_bytes(content)
+        found = load_benchmark(Protocol.DAVIS_2017, tmp_path).sequences
+        assert [item.name for item in found] == ['cat', 'dog']
+    path.write_bytes('cat\n'.encode('utf-16'))
+    with pytest.raises(InputError, match='val.txt is no list in UTF-8'):
+        load_benchmark(Protocol.DAVIS_2017, tmp_path)
+    write_list(tmp_path, '2017', 'val', ['cat'])
+    (tmp_path / 'tags.yml').write_text('cat: OCC\n')
+    with pytest.raises(InputError, match='is not a list of attributes'):
+        load_benchmark(Protocol.DAVIS_2017, tmp_path, attributes=tmp_path / 'tags.yml')

@@ -193,3 +193,15 @@ def test_an_object_that_nothing_shows_does_not_stop_the_others(tmp_path):
     assert as_dictionary(evaluation)['summary']['all']['J']['mean'] == 1
     assert told(evaluation) == [('no annotation shows object', ('7',)),
                                 ('meta.json does not list object', ('8',))]
+
+
+def test_a_folder_without_predictions_is_no_score_of_zero(tmp_path):
+    root = davis(tmp_path, named(lambda index: blocks(1)))
+    benchmark = load_benchmark(Protocol.DAVIS_2017, root)
+    write_masks(root / 'flat', named(lambda index: blocks(1)))
+    write_masks(root / 'renamed' / 'cat', {'1': blocks(1)})
+    for name in ('nowhere', 'flat', 'renamed', 'JPEGImages/480p'):
+        with pytest.raises(InputError, match=r'holds no prediction.*cat/00004.png'):
+            evaluate_predictions(benchmark, root / name)
+    write_masks(root / 'one' / 'cat', {'00002': blocks(1)})
+    assert evaluate_predictions(benchmark, root / 'one').missing_predictions == 2

@@ -352,6 +352,7 @@ def test_a_manifest_says_how_each_target_is_shown(library, tmp_path):
 
 @pytest.mark.parametrize(('text', 'reason'), [
     ('recordings: 3', 'no manifest'), ('- bag0', 'no manifest'), ('{', 'cannot be read'),
+    ('recordings: []', 'lists no recording'),
     ('recordings: [{topic: x}]', 'recording 1 has no source'),
     ('recordings: [{source: a, colour: red, box: "1,1,2,2"}]', 'colour is not accepted'),
     ('recordings: [a]', 'given are none'),

@@ -99,3 +99,9 @@ def test_crop_has_its_margin_and_ends_at_the_border():
         crop_around_box(image, Box(14, 0, 3, 3))
     with pytest.raises(InputError, match='-1'):
         crop_around_box(image, Box(1, 1, 3, 3), margin=-1)
+
+
+def test_pictures_of_other_formats_say_which_are_accepted(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / 'a.gif')
+    with pytest.raises(InputError, match='of the format GIF; accepted are PNG'):
+        read_image(tmp_path / 'a.gif')

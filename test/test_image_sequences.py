@@ -3,12 +3,15 @@
 """Frames from folders and patterns: their order, their gaps, and what lies among them."""
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_ros.replay.image_sequences import find_images
+from stm_ros.replay.sources import open_source
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import write_image
 from stm_ros.vision.image_folders import natural_key
 
 
@@ -90,3 +93,62 @@ def test_a_stray_image_is_told(tmp_path):
     assert found(tmp_path) == ['000.jpg', '001.jpg', '002.jpg', '003.jpg', '004.JPEG', 'cover.png']
     (note,) = find_images(tmp_path).notes
     assert 'several kinds, all taken as frames: #.jpg (5), cover.png (1)' in note
+
+
+def test_one_number_written_in_two_ways_is_refused(tmp_path):
+    for names in (('1.png', '01.png', '2.png'), ('f_1.jpg', 'f_1.jpeg', 'f_2.jpg')):
+        folder = touch(tmp_path / names[0], *names)
+        with pytest.raises(InputError, match='two images of one number'):
+            find_images(folder)
+    assert found(tmp_path / '1.png' / '%d.png') == ['1.png', '2.png']
+    assert len(found(touch(tmp_path / 'decimals', '0.05.png', '0.5.png'))) == 2
+    assert 'seconds need equally many digits' in find_images(tmp_path / 'decimals').notes[0]
+    assert not find_images(touch(tmp_path / 'versions', '1.05.png', '1.10.png')).notes
+
+
+def test_fractions_of_seconds_are_decimals(tmp_path):
+    """As `f'{time.time()}.png'` writes them, without zeros at the end."""
+    names = ['1700000000.12.png', '1700000000.5.png', '1700000000.95.png', '1700000001.0.png',
+             '1700000001.1234567.png', '1700000001.2.png']
+    assert found(touch(tmp_path, *reversed(names))) == names
+
+
+def test_all_wildcards_of_a_shell_name_frames(tmp_path):
+    for index in range(1, 4):
+        write_image(tmp_path / f'f{index}.png', np.full((4, 5, 3), index, np.uint8))
+    for pattern in ('f?.png', 'f[1-3].png', '*'):
+        assert [frame.image[0, 0, 0] for frame in open_source(tmp_path / pattern)] == [1, 2, 3]
+
+
+def test_a_frame_that_cannot_be_read_is_left_out_and_told(tmp_path):
+    for index in range(4):
+        write_image(tmp_path / f'{index}.png', np.full((4, 5, 3), index, np.uint8))
+    (tmp_path / '2.png').write_bytes(b'')
+    source = open_source(tmp_path, rate=10)
+    for _ in range(2):
+        frames = list(source)
+        assert [frame.image[0, 0, 0] for frame in frames] == [0, 1, 3]
+        assert frames[2].stamp_ns == 400_000_000, 'time goes on where one is missing'
+        assert source.notes == [
+            f'1 of 4 images were skipped: {tmp_path / "2.png"} is empty (0 bytes)']
+    (tmp_path / '0.png').write_bytes(b'')
+    with pytest.raises(InputError, match='0.png is empty'):
+        list(open_source(tmp_path))
+
+
+@pytest.mark.parametrize('rate', [0, -1, float('nan'), float('inf'), 1e-300, 1e300])
+def test_rates_that_stamps_cannot_tell_are_refused(tmp_path, rate):
+    write_image(tmp_path / '1.png', np.zeros((4, 5, 3), np.uint8))
+    with pytest.raises(InputError, match='1e-06 to 1e.06 are accepted'):
+        open_source(tmp_path, rate=rate)
+
+
+def test_what_is_no_video_says_what_it_is(tmp_path):
+    (tmp_path / 'a.mp4').write_bytes(b'')
+    (tmp_path / 'metadata.yaml').write_text('rosbag2_bagfile_information: {}')
+    (tmp_path / 'b' / 'bag').mkdir(parents=True)
+    (tmp_path / 'b' / 'bag' / 'metadata.yaml').write_text('')
+    for name, reason in (('a.mp4', 'is empty'), ('metadata.yaml', 'name its folder'),
+                         ('b', 'such as .*b/bag'), ('none.mp4', 'does not exist')):
+        with pytest.raises(InputError, match=reason):
+            open_source(tmp_path / name)

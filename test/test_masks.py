@@ -285,3 +285,58 @@ def test_a_mask_on_the_upright_picture_is_taken(tmp_path):
     image = read_image(tmp_path / 'image.jpg')
     shown = show_reference(image, tmp_path / 'image.jpg', tmp_path / 'mask.png')
     assert shown.label_map.shape == image.shape[:2] == (90, 60)
+
+
+@pytest.mark.parametrize(('suffix', 'options'), [
+    ('jpg', {'quality': 95}), ('webp', {'quality': 80}), ('tiff', {'compression': 'jpeg'})])
+def test_ids_that_a_format_has_changed_are_refused(tmp_path, suffix, options):
+    for value in (7, 200):
+        path = save(tmp_path / f'{value}.{suffix}', np.kron(disc(value), np.ones((4, 4), np.uint8)),
+                    **options)
+        with pytest.raises(InputError, match='format that changes values'):
+            read(path)
+    if suffix != 'webp':  # which stores colours, and changes them
+        white = read(save(tmp_path / f'white.{suffix}', disc(255), **options))
+        assert white.meaning == 'soft, thresholded at 128'
+        assert ((white.label_map > 0) != (disc() > 0)).sum() < 20
+
+
+def test_ids_in_lossless_webp_are_ids(tmp_path):
+    assert read(save(tmp_path / 'm.webp', disc(7), lossless=True)).ids == (7,)
+
+
+@pytest.mark.parametrize('suffix', ['gif', 'webp', 'png', 'tiff'])
+def test_of_several_pictures_in_a_file_none_is_guessed(tmp_path, suffix):
+    path = tmp_path / f'several.{suffix}'
+    Image.fromarray(disc()).save(path, save_all=True, append_images=[
+        Image.fromarray(disc(radius=9)), Image.fromarray(disc(radius=5))])
+    for reader in (read, read_image):
+        with pytest.raises(InputError, match='holds 3 pictures'):
+            reader(path)
+
+
+def test_colours_of_16_bits_are_not_cut_to_their_upper_half(tmp_path):
+    for value, channels in ((7, 3), (300, 3), (255, 3), (257 * 3, 4)):
+        plane = disc(1).astype(np.uint16) * value
+        cv2.imwrite(str(tmp_path / 'm.png'), np.dstack([plane] * channels))
+        with pytest.raises(InputError, match='colours of 16 bits'):
+            read(tmp_path / 'm.png')
+    for suffix in ('png', 'tiff', 'ppm'):
+        cv2.imwrite(str(tmp_path / f'm.{suffix}'),
+                    np.dstack([disc(1).astype(np.uint16) * 65535] * 3))
+        assert np.array_equal(read(tmp_path / f'm.{suffix}').label_map, disc(1)), suffix
+
+
+def test_an_index_without_a_colour_is_not_black(tmp_path):
+    path = with_palette(tmp_path / 'm.png', disc(1), [(255, 255, 255)])
+    with pytest.raises(InputError, match='holds the index 1, and its palette has 1 colours'):
+        read(path)
+
+
+def test_what_ids_enclose_is_not_void():
+    border = cv2.circle(disc(255, 9), (40, 30), 9, (1,), 2)
+    assert (border == 255).sum() > (border == 1).sum()
+    with pytest.raises(InputError, match='its border'):
+        show_targets(border)
+    around = cv2.circle(disc(1, 9), (40, 30), 12, (255,), 6)
+    assert show_targets(around).ids == (1,)

@@ -325,3 +325,42 @@ def test_rendered_clips_replace_no_list_and_no_clip_of_others(tmp_path):
     folder.write('other', [frame])
     assert (lists / 'dev.txt').read_text() == 'mixed\nother\n'
     assert (masks / '00000.png').read_bytes().startswith(b'\x89PNG') and not left.exists()
+
+
+def test_results_that_were_moved_away_and_linked_are_kept(tmp_path):
+    """What lies behind a link is where the user keeps it: neither replaced nor deleted."""
+    write(tmp_path / 'out', {'bag/a': 'recording', 'report': 'r'})
+    (tmp_path / 'out' / 'bag').rename(tmp_path / 'kept')
+    (tmp_path / 'out' / 'bag').symlink_to(tmp_path / 'kept')
+    with pytest.raises(InputError, match='bag is a link'):
+        write(tmp_path / 'out', {'report': 'new'})
+    assert content(tmp_path / 'kept') == {'a': 'recording'}
+    assert (tmp_path / 'out' / 'report').read_text() == 'r'
+    write(tmp_path / 'out', {'other': 'x'}, shared=True)
+
+
+def test_what_cannot_be_written_is_refused_before_any_work(tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    (tmp_path / 'link').symlink_to('nowhere')
+    for folder, reason in ((tmp_path / 'file', 'is a file'), (tmp_path / 'file/a/b', 'is a file'),
+                           (tmp_path / 'link', 'does not exist'),
+                           (tmp_path / 'link' / 'x', 'does not exist'),
+                           (Path('/proc/stm/x'), 'read-only|is a file')):
+        if folder.parts[1] == 'proc' and os.access('/proc', os.W_OK):
+            continue
+        with pytest.raises(InputError, match=reason):
+            OutputFolder(folder, ['masks'])
+        with pytest.raises(InputError, match=reason if folder.name != 'link' else 'exists already'):
+            with new_file(folder / 'w' if folder.name != 'link' else folder):
+                pytest.fail('nothing is written')
+    with pytest.raises(InputError, match='lists its results'):
+        OutputFolder(tmp_path, [MANIFEST], shared=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'link']
+
+
+def test_results_that_cannot_be_moved_into_place_are_kept_and_told(tmp_path):
+    (tmp_path / 'report').mkdir()
+    with pytest.raises(InputError, match='the results are in') as told:
+        write(tmp_path, {'report': 'an hour of work'})
+    place = Path(str(told.value).rpartition('the results are in ')[2])
+    assert (place / 'report').read_text() == 'an hour of work'

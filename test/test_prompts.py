@@ -12,6 +12,7 @@ from stm_ros.vision.grabcut import mask_from_box
 from stm_ros.vision.grabcut import mask_from_points
 from stm_ros.vision.prompts import Prompt
 from stm_ros.vision.prompts import along
+from stm_ros.vision.prompts import clipped_points
 from stm_ros.vision.prompts import parse_box
 
 
@@ -120,3 +121,13 @@ def test_a_scribble_is_points_close_to_one_another():
     assert points[0] == (10, 10) and points[-1] == (40, 50.5)
     assert np.hypot(*np.diff(points, axis=0).T).max() <= 4.0 and len(points) == 15
     assert along([(3, 4)]) == ((3, 4),) and along([]) == ()
+
+
+def test_points_slip_over_the_edge_but_are_not_elsewhere():
+    image, truth = scene()
+    height, width = image.shape[:2]
+    assert clipped_points([(-3, 5), (width + 3, height)], image.shape) == [
+        (0, 5), (width - 1, height - 1)]
+    for point in ((1e9, 1), (-width, 5), (5, 2 * height), (-1e300, 0)):
+        with pytest.raises(InputError, match='lies outside the image of'):
+            mask_from_points(image, [point], [True])

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """References as a folder: written, edited by hand, read back."""
 import json
+import stat
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from stm_ros.cli.main import main
+from stm_ros.memory.snapshot import SnapshotError
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -103,3 +106,35 @@ def test_the_command_goes_from_snapshot_to_folder_and_back(clip, tmp_path, capsy
     assert len(again.bank.references()) == 1
     assert main(['memory', 'export', paths[0]]) == 2
     assert 'second path' in capsys.readouterr().err
+
+
+def test_tables_that_are_none_say_what_is_accepted(clip, tmp_path):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1], {1: 'cup'})
+    export_references(tracker, tmp_path / 'known')
+    table = tmp_path / 'known' / 'reference_000' / 'reference.json'
+    for text in ('', '[1]', '{"stamp_ns": 1e400}', '{"stamp_ns": NaN}', '{"stamp_ns": "x"}',
+                 '{"stamp_ns": 1.5}', f'{{"stamp_ns": {2**63}}}', '{"labels": ["cup"]}',
+                 '{"labels": null}', '{"labels": {"0": "x"}}', '{"labels": {"1": "\\ud800"}}',
+                 '{"labels": {"1": "a\\u0000b"}}', '{"labels": {"1": {}}}', '{"stream": null}'):
+        table.write_text(text)
+        with pytest.raises(InputError, match=r'reference.json cannot be used.*accepted is'):
+            import_references(make_tracker(), tmp_path / 'known')
+    for text in ('{}', '\ufeff{"labels": {"1": 5}}'):
+        table.write_text(text, encoding='utf-8')
+        assert import_references(make_tracker(), tmp_path / 'known') == (1,)
+
+
+def test_references_are_written_where_nothing_is(clip, tmp_path, monkeypatch):
+    tracker = make_tracker()
+    tracker.add_reference(clip[0][0], clip[0][1])
+    (tmp_path / 'here').mkdir()
+    (tmp_path / 'here' / 'notes').write_text('mine')
+    monkeypatch.chdir(tmp_path / 'here')
+    for place in (Path('.'), Path(''), Path('notes')):
+        with pytest.raises(SnapshotError, match='not empty, or no folder'):
+            export_references(tracker, place)
+    assert [path.name for path in tmp_path.rglob('*')] == ['here', 'notes']
+    assert export_references(tracker, Path('new/known')) == 1
+    assert stat.S_IMODE(Path('new/known').stat().st_mode) == stat.S_IMODE(
+        Path('new').stat().st_mode)

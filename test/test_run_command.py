@@ -124,3 +124,14 @@ def test_an_output_that_cannot_be_written(folder, capsys):
                  '--query-img', str(folder / 'query.png'),
                  '--output', str(folder / 'out' / 'p.json')])
     assert code == 2 and 'cannot be written' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('output', [
+    '', '.', 'out/', 'out', 'visualization.png', 'mask_1.png', 'ref.png', 'stm_manifest.json'])
+def test_an_output_that_names_no_json_is_refused(folder, monkeypatch, capsys, output):
+    monkeypatch.chdir(folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(['run', '--ref-img', 'ref.png', '--ref-mask', 'mask.png', '--query-img',
+                 'query.png', '--output', output]) == 2
+    assert 'names no JSON to write' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -135,6 +135,8 @@ def test_first_frame_is_written_to_read_a_box_off(video: Path, tmp_path: Path, c
     assert main(['track', str(video), '--first-frame', str(tmp_path / 'mine.png')]) == 2
     assert 'was not written by stm' in capsys.readouterr().err
     assert (tmp_path / 'mine.png').read_bytes() == b'drawn by hand'
+    assert main(['track', str(video), '--first-frame', str(tmp_path / 'first')]) == 2
+    assert f'{tmp_path / "first"} names no picture' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('words', 'told'), [

@@ -274,3 +274,12 @@ def test_what_stays_in_memory(clip, settings_of, kept):
         assert tracker.step(clip[time][0], stamp_ns=time * 10 ** 9).memorized
     tracker.settle()
     assert [slot.stamp_ns // 10 ** 9 for slot in tracker.bank.kept_slots('camera')] == kept
+
+
+def test_names_that_no_message_carries_are_refused(clip):
+    tracker = make_tracker()
+    for label in ('a\0b', 'caf\udce9', None):
+        with pytest.raises(InputError, match='is no name'):
+            tracker.add_reference(*clip[0], {1: label})
+        assert not tracker.targets
+    tracker.add_reference(*clip[0], {1: 'Tasse ü 😀'})

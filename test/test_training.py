@@ -29,6 +29,7 @@ from stm_ros.training.losses import clip_loss
 from stm_ros.training.losses import dice_loss
 from stm_ros.training.losses import intersection_over_union
 from stm_ros.training.matching import fit_match_key
+from stm_ros.training.prompt_loop import load_prompt_config
 from stm_ros.training.sources import DataSet
 from stm_ros.training.sources import Pair
 from stm_ros.vision.errors import InputError
@@ -152,8 +153,10 @@ def test_the_shipped_configuration_is_read(shared_dir):
 
 @pytest.mark.parametrize('text, words', [
     ('colour: red', "unknown \\['colour'\\]"),
-    ('{data_sets: [{name: a, folder: b, kind: cubes, licence: c}], phases: []}', 'cubes'),
-    ('{data_sets: [{name: a, folder: b, kind: video, licence: c}], phases: []}', 'is not at')])
+    ('{data_sets: [{name: a, folder: b, kind: cubes, licence: c}], licence: c, phases: []}',
+     'cubes'),
+    ('{data_sets: [{name: a, folder: b, kind: video, licence: c}], licence: c, phases: []}',
+     'is not at')])
 def test_mistakes_in_a_configuration_are_told(tmp_path, text, words):
     path = tmp_path / 'training.yaml'
     path.write_text(text)
@@ -202,3 +205,13 @@ def test_training_leaves_a_user_s_files_alone(data, tmp_path, capsys):
     assert main(words) == 2
     assert 'was not written by stm' in capsys.readouterr().err
     assert (out / 'log.csv').read_text() == 'mine' and len(list(out.iterdir())) == 1
+
+
+@pytest.mark.parametrize('load', [load_config, load_prompt_config])
+@pytest.mark.parametrize('content', [
+    b'', b'[1', b'[1]', b'\x89PNG', 'a: 1'.encode('utf-16'), b'data_sets: 3', b'data_sets: []',
+    b'licence: x\niterations: 1\nphases: []\ndata_sets: [images]'])
+def test_files_that_are_no_configuration_say_so(tmp_path, load, content):
+    (tmp_path / 'c.yaml').write_bytes(content)
+    with pytest.raises(InputError, match='c.yaml'):
+        load(tmp_path / 'c.yaml', tmp_path)

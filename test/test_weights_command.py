@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where weights are, and how they come: over real HTTP, broken off on the way."""
 import hashlib
+import pickle
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from stm_ros.inference.judge import SIGHT_CUES
 from stm_ros.inference.judge import TRACK_CUES
 from stm_ros.networks import downloading
 from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.checkpoints import read_checkpoint
 from stm_ros.networks.downloading import DownloadError
 from stm_ros.networks.downloading import download
 from stm_ros.networks.published import NETWORK_NAMES
@@ -267,3 +270,41 @@ def test_names_for_the_command_line_are_those_of_the_networks(tmp_path, stcn_fil
     out = tmp_path / 'out.safetensors'
     save_file(load_network('stcn', stcn_file).state_dict(), str(out))
     assert load_network('stcn', out).name == 'stcn'
+
+
+@pytest.mark.parametrize(('name', 'content', 'told'), [
+    ('w.pth', b'', 'empty'), ('w.safetensors', b'', 'empty'),
+    ('w.pth', b'<!DOCTYPE html><html>', 'a web page'),
+    ('w.safetensors', b' <html>', 'a web page'),
+    ('w.pth', b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'git lfs pull'),
+    ('w.safetensors', b'version https://git-lfs.github.com/spec/v1\n', 'git lfs pull')])
+def test_files_with_the_name_of_weights_say_what_they_are(tmp_path, capsys, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    for words in (['weights', 'check', str(tmp_path / name)],
+                  ['calibrate', str(tmp_path / name), '--out', str(tmp_path / 'out')]):
+        assert main(words) == 2
+        assert told in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_code_in_weights_is_not_run_and_nobody_is_told_to_run_it(tmp_path, capsys):
+    class Harmful:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / 'touched',)
+
+    (tmp_path / 'w.pth').write_bytes(pickle.dumps(Harmful(), protocol=2))
+    assert main(['weights', 'check', str(tmp_path / 'w.pth')]) == 2
+    said = capsys.readouterr().err
+    assert 'may hold code, which is never run' in said and 'weights_only' not in said
+    assert not (tmp_path / 'touched').exists()
+
+
+def test_safetensors_are_known_by_their_start(tmp_path):
+    for name in ('w.pth', 'W.SAFETENSORS', 'w'):
+        save_file({'a': torch.ones(3)}, tmp_path / name)
+        assert read_checkpoint(tmp_path / name)[0]['a'].sum() == 3
+
+
+def test_a_folder_in_place_of_weights_is_told(capsys):
+    assert main(['weights', 'check', '']) == 2
+    assert 'weights is needed' in capsys.readouterr().err

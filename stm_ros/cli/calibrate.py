@@ -87,14 +87,12 @@ def write_judged(weights: Path, model: str, judge: str, out: Path) -> None:
 
     :param judge: see Judge.to_json.
     """
-    from safetensors.torch import save_file
-
     from stm_ros.networks.checkpoints import read_checkpoint
+    from stm_ros.networks.checkpoints import write_checkpoint
     state, metadata = read_checkpoint(weights)
     metadata.pop('calibration', None)
     with new_file(out) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial,
-                  {**metadata, 'network': model, 'judge': judge})
+        write_checkpoint(state, partial, {**metadata, 'network': model, 'judge': judge})
 
 
 def _threshold_table(answers: 'np.ndarray', truth: 'np.ndarray') -> str:

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors import safe_open
 
 from stm_ros.memory.snapshot import is_snapshot
+from stm_ros.networks.checkpoints import what_else
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import IMAGE_SUFFIXES
 
@@ -22,7 +23,7 @@ class FileKind(Enum):
     RECORDING = 'a rosbag2 recording'
     IMAGES = 'a folder of images'
     FOLDER = 'a folder'
-    FILE = 'a file of another kind'
+    FILE = 'a file of another kind, or cut short'
 
 
 _FOLDERS = {'metadata.yaml': FileKind.RECORDING, '*.mcap': FileKind.RECORDING,
@@ -56,4 +57,5 @@ def expect_kind(path: Path, wanted: FileKind, hint: str) -> None:
     """
     found = kind_of_file(path)
     if found is not wanted:
-        raise InputError(f'{path} is {found.value}; {wanted.value} is needed ({hint})')
+        said = what_else(path) if found is FileKind.FILE else None
+        raise InputError(f'{path} is {said or found.value}; {wanted.value} is needed ({hint})')

@@ -26,10 +26,12 @@ from stm_ros.replay.writers import target_entry
 from stm_ros.tracking import Result
 from stm_ros.tracking import TargetResult
 from stm_ros.tracking import Tracker
+from stm_ros.vision.errors import InputError
 from stm_ros.vision.errors import StmError
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.output_folder import MANIFEST
 from stm_ros.vision.output_folder import OutputFolder
 from stm_ros.vision.overlay import contact_sheet
 from stm_ros.vision.overlay import draw_overlay
@@ -87,6 +89,10 @@ class _Place:
 def run(arguments: argparse.Namespace) -> int:
     """Write the JSON, whose status is "ok" or "error", and return 0 or 2."""
     output = Path(arguments.output)
+    # another suffix is a slip: a folder, or the name of one of the pictures that go beside it
+    if output.suffix.lower() != '.json' or output.name == MANIFEST:
+        raise InputError(f'--output {arguments.output} names no JSON to write; such a file is '
+                         f'{Path(arguments.output) / "prediction.json"}')
     inputs = [each for each in (arguments.ref_img, arguments.ref_mask, arguments.query_img,
                                 arguments.weights) if each is not None]
     try:

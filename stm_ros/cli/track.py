@@ -40,6 +40,7 @@ from stm_ros.replay.writers import result_output
 from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_files import IMAGE_SUFFIXES
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.output_folder import OutputFolder
@@ -170,6 +171,9 @@ class Progress:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.max_frames is not None and arguments.max_frames < 1:
         raise InputError(f'--max-frames {arguments.max_frames} is less than one')
+    if arguments.first_frame and Path(arguments.first_frame).suffix.lower() not in IMAGE_SUFFIXES:
+        raise InputError(f'--first-frame {arguments.first_frame} names no picture; accepted are '
+                         f'{", ".join(IMAGE_SUFFIXES)}')
     has_points = bool(arguments.point or arguments.not_point or arguments.scribble)
     given = {'--box, --point or --scribble': bool(arguments.box) or has_points,
              '--mask': bool(arguments.mask), '--click': arguments.click}

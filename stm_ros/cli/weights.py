@@ -64,10 +64,10 @@ def run(arguments: Namespace) -> int:
         raise InputError(f'{action} needs --out')
     from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
     paths = [Path(word) for word in words]
-    out = arguments.out or paths[0].with_suffix('.safetensors')
     for path in paths:
         if str(path) not in SHIPPED_BY_NAME:
             expect_kind(path, FileKind.WEIGHTS, '.pth or .safetensors')
+    out = arguments.out or paths[0].with_suffix('.safetensors')
     if action != 'check':
         _check_out(out, paths)
     if action == 'merge':
@@ -80,15 +80,13 @@ def run(arguments: Namespace) -> int:
 
 def _merge(weights: Path, donor: Path, out: Path) -> int:
     """Write `weights` with the head for prompts of `donor`; all else stays as it is."""
-    from safetensors.torch import save_file
-
     from stm_ros.networks.checkpoints import read_checkpoint
     from stm_ros.networks.checkpoints import with_prompt_head
+    from stm_ros.networks.checkpoints import write_checkpoint
     weights, donor = _shipped(weights), _shipped(donor)
     state, metadata = with_prompt_head(*read_checkpoint(weights), donor)
     with new_file(out) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(partial),
-                  metadata)
+        write_checkpoint(state, partial, metadata)
     _load(out, 'stm_lite')
     print(f'wrote {out}: {weights} with the head for prompts of {donor}')
     return 0
@@ -191,11 +189,10 @@ def _check_kind(path: Path) -> None:
 
     :raises InputError: saying so.
     """
-    with path.open('rb') as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith((b'<!doctype', b'<html')):
-        raise InputError(f'{path} is a web page, no weights: the host wants a person to answer '
-                         'it. Remove the file, and download it with a browser')
+    from stm_ros.networks.checkpoints import what_else
+    if (said := what_else(path)) is not None:
+        raise InputError(f'{path} is {said}, no weights: the host may want a person to answer it. '
+                         'Remove the file, and download it with a browser')
 
 
 class _Progress:
@@ -232,8 +229,7 @@ def _check_out(out: Path, paths: list[Path]) -> None:
 def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Path, half: bool
            ) -> None:
     """Write the mean of networks of one kind; what they are calibrated for only if it is one."""
-    from safetensors.torch import save_file
-
+    from stm_ros.networks.checkpoints import write_checkpoint
     from stm_ros.networks.prompting import divided
     states = [network.state_dict() for network in networks]
     state = {}
@@ -247,5 +243,6 @@ def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Pat
     state.update(head.get('state', {}))
     metadata.update(head.get('metadata', {}))
     with new_file(out) as partial:
-        save_file(state, str(partial), {**metadata, 'network': networks[0].name, 'format': '1'})
+        write_checkpoint(state, partial,
+                         {**metadata, 'network': networks[0].name, 'format': '1'})
     print(f'wrote {out}')

@@ -71,6 +71,8 @@ def read_attributes(root: Path, path: Path | None) -> dict[str, tuple[str, ...]]
             pairs = [(item['name'], item['attributes']) for item in content['sequences']]
         else:
             pairs = list(content.items())
+        if strings := [tags for _, tags in pairs if isinstance(tags, str)]:
+            raise TypeError(f'{strings[0]!r} is no list')
         return {str(name): tuple(map(str, tags or ())) for name, tags in pairs}
     except (TypeError, KeyError, AttributeError, UnicodeError, yaml.YAMLError) as error:
         raise InputError(

@@ -95,7 +95,10 @@ def _davis_split(
             f'{root / "ImageSets"} has no split {split or "val"}: '
             f'there are {", ".join(sorted(lists)) or "none"}'
         )
-    lines = lists[split].read_text(encoding='utf-8-sig').split('\n')
+    try:
+        lines = lists[split].read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeError as error:
+        raise InputError(f'{lists[split]} is no list in UTF-8: {error}') from error
     return split, list(dict.fromkeys(_sequence_of(line) for line in lines if line.strip()))
 
 

@@ -29,6 +29,8 @@ from stm_ros.evaluation.watching import Watches
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
+from stm_ros.vision.errors import InputError
+from stm_ros.vision.image_folders import files_in
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,16 @@ def evaluate_tracker(
 
 
 def evaluate_predictions(benchmark: Benchmark, folder: Path) -> Evaluation:
-    """Score the label maps `folder/<sequence>/<frame>.png`."""
+    """Score the label maps `folder/<sequence>/<frame>.png`; those that are missing as empty.
+
+    :raises InputError: where there is none at all, so that a slip is not taken for a score of 0.
+    """
     outcomes = [score_folder(sequence, folder) for sequence in benchmark.sequences]
+    if any(outcome.missing for outcome in outcomes) and not any(
+            _has_predictions(sequence, folder) for sequence in benchmark.sequences):
+        first = benchmark.sequences[0]
+        raise InputError(f'{folder} holds no prediction; looked for are label maps such as '
+                         f'{folder / first.name / first.frames[-1].name}.png')
     return Evaluation(
         settings=_benchmark_settings(benchmark),
         scores=[score for outcome in outcomes for score in outcome.scores],
@@ -109,6 +119,12 @@ def evaluate_predictions(benchmark: Benchmark, folder: Path) -> Evaluation:
         missing_predictions=sum(len(outcome.missing) for outcome in outcomes),
         left_out=[item for outcome in outcomes for item in outcome.left_out],
     )
+
+
+def _has_predictions(sequence: Sequence, folder: Path) -> bool:
+    place = folder / sequence.name
+    names = {frame.name for frame in sequence.frames}
+    return place.is_dir() and any(path.stem in names for path in files_in(place, ('.png',)))
 
 
 def _calibration(observations: list[Observation]) -> Calibration | None:

@@ -94,12 +94,18 @@ def _read_meta(path: Path) -> dict[str, dict[str, Any]]:
     try:
         videos = json.loads(path.read_text(encoding='utf-8-sig'))['videos']
         for video in videos.values():
-            for ident, target in video['objects'].items():
-                int(ident), list(target['frames'])
+            objects = video['objects']
+            if len({int(ident) for ident in objects}) < len(objects):
+                raise ValueError(f'an id is there twice among {", ".join(objects)}')
+            for ident, target in objects.items():
+                listed = target['frames']
+                if not isinstance(listed, list) or not all(
+                        isinstance(name, str) for name in listed):
+                    raise ValueError(f'frames of object {ident} are {str(listed)[:60]}')
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f'{path} is not a meta.json of YouTube-VOS '
-            '({"videos": {NAME: {"objects": {ID: {"frames": [...]}}}}})'
+            f'{path} is not a meta.json of YouTube-VOS ({{"videos": {{NAME: {{"objects": '
+            f'{{ID: {{"frames": [NAME, ...]}}}}}}}}}}): {error or type(error).__name__}'
         ) from error
     return videos
 
@@ -128,6 +134,11 @@ def _load_sequence(
     entries, shown = _find_entries(frames, frozenset(objects))
     entered = {ident for ids in entries.values() for ident in ids}
     ghosts = {ident for ids in shown.values() for ident in ids} - set(objects)
+    names = {frame.name for frame in frames}
+    absent = {name for target in objects.values() for name in target['frames']} - names
+    if absent:
+        left_out.append(LeftOut(name, 'meta.json lists frames that have no image',
+                                tuple(sorted(absent))))
     for reason, ids in (('no annotation shows object', set(objects) - entered),
                         ('meta.json does not list object', ghosts)):
         if ids:

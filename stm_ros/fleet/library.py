@@ -145,6 +145,8 @@ def _of_manifest(path: Path, defaults: dict[str, Any]) -> list[Recording]:
             or set(content) - {'recordings', 'defaults'}:
         raise InputError(f'{path} is no manifest: a list "recordings", and perhaps "defaults", '
                          'are accepted')
+    if not content['recordings']:
+        raise InputError(f'{path} lists no recording')
     common = content.get('defaults') or {}
     made = []
     for number, entry in enumerate(content['recordings'], start=1):

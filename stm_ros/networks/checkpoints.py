@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -67,11 +68,34 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     if not path.is_file():
         raise CheckpointError(f'no weights at {path}')
-    if path.suffix == '.safetensors':
+    if (said := what_else(path)) is not None:
+        raise CheckpointError(f'{path} is {said}, no weights')
+    if path.suffix.lower() == '.safetensors' or _is_safetensors(path):
         state, metadata = _read_safetensors(path)
     else:
         state, metadata = _read_pickle(path), {}
     return {name.removeprefix('module.'): tensor for name, tensor in state.items()}, metadata
+
+
+def what_else(path: Path) -> str | None:
+    """What a file is that only has the name of weights, in words; None where its start is theirs.
+    """
+    with path.open('rb') as file:
+        start = file.read(512).lstrip().lower()
+    if path.stat().st_size == 0:
+        return 'empty (0 bytes)'
+    if start.startswith((b'<!doctype', b'<html')):
+        return 'a web page'
+    if start.startswith(b'version https://git-lfs'):
+        return 'a pointer of Git LFS (`git lfs pull` fetches the file)'
+    return None
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By its start, the length of a table in JSON and the table, whatever its name says."""
+    with path.open('rb') as file:
+        start = file.read(9)
+    return start[8:] == b'{' and int.from_bytes(start[:8], 'little') < path.stat().st_size
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -88,16 +112,29 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f'{path} is refused: it is no plain table of tensors (it may hold code, which is '
-            f'never run): {str(error).splitlines()[0]}') from error
+            f'{path} is refused: it is no plain table of tensors, and may hold code, which is '
+            'never run') from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f'{path} is damaged or cut short: {error}') from error
+        raise CheckpointError(f'{path} is damaged or cut short: {error or type(error).__name__}'
+                              ) from error
     if isinstance(content, dict) and isinstance(content.get('state_dict'), dict):
         content = content['state_dict']
     if not isinstance(content, dict) or not all(
             isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f'{path} holds {type(content).__name__}, not tensors by name')
     return content
+
+
+def write_checkpoint(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write tensors by name as safetensors.
+
+    :raises CheckpointError: where there is no room for them, or they cannot be written.
+    """
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(path),
+                  metadata)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'cannot write the weights {path.name}: {error}') from error
 
 
 def fill_network(network: SpaceTimeNetwork, state: dict[str, Tensor], path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from stm_ros.replay.bag_names import COMPRESSED_SUFFIXES
 from stm_ros.replay.bag_names import METADATA
+from stm_ros.replay.bag_names import ROS1_SUFFIXES
 from stm_ros.replay.bag_names import STORAGE_SUFFIXES
 from stm_ros.replay.bag_names import storage_files
 from stm_ros.replay.bag_names import storage_suffix
@@ -89,7 +90,7 @@ def _listed_files(folder: Path, there: list[Path]) -> BagFiles:
 def _refuse_ros1(path: Path) -> None:
     with path.open('rb') as file:
         magic = file.read(len(_ROS1_MAGIC))
-    if magic == _ROS1_MAGIC or path.suffix.lower() in ('.bag', '.active'):
+    if magic == _ROS1_MAGIC or path.suffix.lower() in ROS1_SUFFIXES:
         raise InputError(f'{path} is a recording of ROS 1; convert it to ROS 2 first: '
                          f'`rosbags-convert --src {path.name} --dst {path.stem}`')
 

@@ -19,8 +19,11 @@ from stm_ros.replay.bag_files import ReadyFile
 from stm_ros.replay.bag_files import find_files
 from stm_ros.replay.bag_files import make_ready
 from stm_ros.replay.frames import DEFAULT_RATE
+from stm_ros.replay.frames import LEAST_RATE
+from stm_ros.replay.frames import MOST_RATE
 from stm_ros.replay.frames import NANOSECONDS
 from stm_ros.replay.frames import Frame
+from stm_ros.replay.storage import Stored
 from stm_ros.replay.storage import Topic
 from stm_ros.vision.encodings import decode
 from stm_ros.vision.encodings import decode_compressed
@@ -38,6 +41,8 @@ COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 _RATE_MESSAGES = 20
 _MOST_TOLD = 3
+# bytes of a message: 64 million pixels of four channels of 16 bits, and what is around them
+_MOST_UNPACKED = 64_000_000 * 8 + 1_000_000
 
 
 def message_types() -> Typestore:
@@ -74,14 +79,18 @@ class BagSource:
         self._known = list(files.notes)
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self.notes: list[str] = []
-        chosen = _choose(self._look_into(files.paths), topic, str(path))
-        self.topic = chosen.name
-        self._kind = chosen.kind
+        topics = self._look_into(files.paths)
+        try:
+            self.topic = _choose(topics, topic, str(path))
+        except InputError as error:
+            # what is damaged may have held the topic
+            raise InputError('; '.join([str(error), *self._known])) from error
         self.name = f'{path}:{self.topic}'
-        first = [recorded for recorded, _ in islice(self._messages(), _RATE_MESSAGES)]
+        first = [message.recorded for message in islice(self._messages(), _RATE_MESSAGES)]
         intervals = np.diff(first)
         usual = float(np.median(intervals)) if intervals.size else 0.0
-        self.rate = NANOSECONDS / usual if usual > 0 else DEFAULT_RATE
+        rate = NANOSECONDS / usual if usual > 0 else DEFAULT_RATE
+        self.rate = min(max(rate, LEAST_RATE), MOST_RATE)
         self.notes = list(self._known)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -89,9 +98,9 @@ class BagSource:
         self.notes = list(self._known)
         skipped: list[str] = []
         count = index = 0
-        for index, (recorded, data) in enumerate(self._messages(), start=1):
+        for index, stored in enumerate(self._messages(), start=1):
             try:
-                frame = self._frame(recorded, data)
+                frame = self._frame(stored)
             except InputError as error:
                 skipped.append(f'message {index - 1}: {error}')
                 continue
@@ -121,34 +130,40 @@ class BagSource:
             raise problem
         return topics
 
-    def _messages(self) -> Iterator[tuple[int, bytes]]:
+    def _messages(self) -> Iterator[Stored]:
         for ready in self._files:
             with ready.opened() as storage:
                 before = len(storage.notes)
                 yield from storage.messages(self.topic)
                 self.notes += storage.notes[before:]
 
-    def _frame(self, recorded: int, data: bytes) -> Frame:
-        message = self._deserialize(data)
-        if self._kind == RAW_IMAGE:
+    def _frame(self, stored: Stored) -> Frame:
+        # topics of two types are rare, and each message tells which it is
+        if stored.kind not in (RAW_IMAGE, COMPRESSED_IMAGE):
+            raise InputError(f'it is a {stored.kind}, no image')
+        message = self._deserialize(stored)
+        if stored.kind == RAW_IMAGE:
             image = decode(message.encoding, message.data, message.height, message.width,
                            message.step, message.is_bigendian)
         else:
             image = decode_compressed(message.format, message.data)
         stamp = message.header.stamp
         return Frame(check_image(image), stamp.sec * NANOSECONDS + stamp.nanosec,
-                     message.header.frame_id, recorded)
+                     message.header.frame_id, stored.recorded)
 
-    def _deserialize(self, data: bytes) -> Any:
+    def _deserialize(self, stored: Stored) -> Any:
         try:
-            return self._types.deserialize_cdr(_decompressed(data), self._kind)
+            return self._types.deserialize_cdr(_decompressed(stored.data), stored.kind)
+        except InputError:
+            raise
         # rosbags lets whatever a cut-off buffer causes pass through
         except Exception as error:  # noqa: BLE001
-            raise InputError(f'{len(data)} bytes are no {self._kind}: {error!r}') from error
+            raise InputError(f'{len(stored.data)} bytes are no {stored.kind}: {error!r}'
+                             ) from error
 
 
-def _choose(topics: list[Topic], wanted: str | None, path: str) -> Topic:
-    images = {topic.name: topic for topic in topics
+def _choose(topics: list[Topic], wanted: str | None, path: str) -> str:
+    images = {topic.name for topic in topics
               if topic.is_cdr and topic.kind in (RAW_IMAGE, COMPRESSED_IMAGE)}
     others = sorted({f'{topic.name} ({topic.kind}'
                      + ('' if topic.is_cdr else f' as {topic.encoding or "nothing"}') + ')'
@@ -159,15 +174,21 @@ def _choose(topics: list[Topic], wanted: str | None, path: str) -> Topic:
         if len(images) > 1:
             raise InputError(
                 f'{path} has several image topics, choose one: {", ".join(sorted(images))}')
-        return next(iter(images.values()))
+        return next(iter(images))
     if wanted not in images:
         raise InputError(
             f'{path} has no image topic {wanted!r}; it has {", ".join(sorted(images))}')
-    return images[wanted]
+    return wanted
 
 
 def _decompressed(data: bytes) -> bytes | memoryview:
     """Undo a compression that the bag, without its metadata, no longer tells of."""
     if data[:4] != _ZSTD_MAGIC:
         return data
-    return np.frombuffer(zstd.decompress(data), np.uint8).data
+    unpacker = zstd.ZstdDecompressor()
+    plain = unpacker.decompress(data, max_length=_MOST_UNPACKED)
+    if not unpacker.eof and not unpacker.needs_input:
+        raise InputError(f'{len(data)} bytes unpack to more than {_MOST_UNPACKED / 1e6:.0f} MB')
+    if not unpacker.eof:
+        raise InputError(f'{len(data)} compressed bytes are cut short')
+    return np.frombuffer(plain, np.uint8).data

@@ -7,8 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
+from stm_ros.vision.errors import InputError
+
 DEFAULT_RATE = 25.0
 NANOSECONDS = 1_000_000_000
+#: a frame in eleven days, and a thousand of them in a millisecond
+LEAST_RATE, MOST_RATE = 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,16 @@ class Frame:
     stamp_ns: int
     frame_id: str
     recorded_ns: int
+
+
+def check_rate(rate: float) -> None:
+    """Make sure that stamps can be made of a rate, in frames per second.
+
+    :raises InputError: where it is outside what stamps in nanoseconds can tell.
+    """
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise InputError(f'a rate of {rate} frames per second cannot be used; {LEAST_RATE:g} to '
+                         f'{MOST_RATE:g} are accepted')
 
 
 class FrameSource(Protocol):

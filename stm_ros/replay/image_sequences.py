@@ -15,6 +15,7 @@ from stm_ros.vision.image_files import IMAGE_SUFFIXES
 from stm_ros.vision.image_folders import files_in
 
 _NUMBER = re.compile(r'\d+')
+_DOTTED = re.compile(r'(?<!\d)\d{1,8}\.(\d+)$')
 _PLACE = re.compile(r'%0?\d*d')
 _SAME_SUFFIX = {'.jpeg': '.jpg', '.tiff': '.tif'}
 # longer ones are stamps, which no camera counts up by one
@@ -43,7 +44,9 @@ def find_images(place: Path) -> ImageSequence:
     paths = files_in(folder, IMAGE_SUFFIXES) if folder.is_dir() else []
     if folder != place:
         paths = [path for path in paths if fnmatchcase(path.name, place.name)]
-    return ImageSequence(tuple(paths), (*_mixtures(paths, folder), *_gaps(paths)))
+    _refuse_twice(paths, folder)
+    return ImageSequence(tuple(paths), (
+        *_mixtures(paths, folder), *_gaps(paths), *_unclear_decimals(paths)))
 
 
 def _numbered(pattern: Path) -> list[Path]:
@@ -70,6 +73,18 @@ def _form(path: Path) -> str:
     return _NUMBER.sub('#', path.stem) + _SAME_SUFFIX.get(suffix, suffix)
 
 
+def _refuse_twice(paths: list[Path], folder: Path) -> None:
+    """Refuse names that are one number written in two ways, such as 1.png and 01.png."""
+    known: dict[tuple[str, tuple[int, ...]], Path] = {}
+    for path in paths:
+        numbers = tuple(int(each) for each in _NUMBER.findall(path.stem))
+        other = known.setdefault((_form(path), numbers), path)
+        # of decimals, 0.5 and 0.05 are two
+        if other is not path and '.' not in path.stem:
+            raise InputError(f'{folder} holds two images of one number, {other.name} and '
+                             f'{path.name}: keep them apart, or name the pattern of one kind')
+
+
 def _mixtures(paths: list[Path], folder: Path) -> list[str]:
     """Refuse names of several forms that count alike; tell of other forms beside."""
     forms: dict[str, set[tuple[int, ...]]] = {}
@@ -90,6 +105,15 @@ def _mixtures(paths: list[Path], folder: Path) -> list[str]:
                 f'{folder / first.replace("#", "*")!s}, or keep them apart')
         seen |= counted
     return [f'{folder} holds images of several kinds, all taken as frames: {told}']
+
+
+def _unclear_decimals(paths: list[Path]) -> list[str]:
+    """Tell how 0.5 and 0.25 are ordered, which may be versions or seconds."""
+    found = [_DOTTED.search(path.stem) for path in paths]
+    if not all(found) or len({len(each[1]) for each in found if each}) < 2:
+        return []
+    return ['the names end in numbers with dots, which are ordered as 0.5 before 0.25: seconds '
+            'need equally many digits']
 
 
 def _gaps(paths: list[Path]) -> list[str]:

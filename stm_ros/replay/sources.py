@@ -7,10 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stm_ros.replay.bag_names import METADATA
 from stm_ros.replay.bag_names import is_recording
+from stm_ros.replay.bag_names import refuse_recordings_in
 from stm_ros.replay.frames import DEFAULT_RATE
 from stm_ros.replay.frames import Frame
 from stm_ros.replay.frames import FrameSource
+from stm_ros.replay.frames import check_rate
 from stm_ros.replay.frames import frame_at
 from stm_ros.replay.image_sequences import find_images
 from stm_ros.vision.errors import InputError
@@ -19,6 +22,8 @@ from stm_ros.vision.image_files import read_image
 from stm_ros.vision.pictures import check_pixel_count
 
 _LEAST_READ = 0.95
+_MOST_TOLD = 3
+_WILDCARDS = '*?[%'
 
 
 class VideoSource:
@@ -34,8 +39,7 @@ class VideoSource:
         self.name = str(path)
         self.notes: list[str] = []
         self._range = _checked_range(first, last)
-        if not Path(path).is_file():
-            raise InputError(f'{path} does not exist; a video file is needed')
+        refuse_no_video(Path(path))
         capture = self._open()
         rate = capture.get(cv2.CAP_PROP_FPS)
         width, height = (int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH,
@@ -71,7 +75,8 @@ class VideoSource:
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self.name)
         if not capture.isOpened():
-            raise InputError(f'{self.name} is not a video that OpenCV can read')
+            raise InputError(f'{self.name} is not a video that OpenCV can read: it is cut short, '
+                             'damaged, or of another kind')
         return capture
 
 
@@ -83,17 +88,32 @@ class ImageSource:
         """Take the files; InputError where there is none or the rate is not positive."""
         if not paths:
             raise InputError(f'{name} holds no images ({", ".join(IMAGE_SUFFIXES)})')
-        if not rate > 0:
-            raise InputError(f'a rate of {rate} frames per second is not positive')
+        check_rate(rate)
         self.name = name
         self.rate = rate
         self.paths = paths
+        self._known = notes
         self.notes = list(notes)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the images; InputError names the first that cannot be read."""
+        """Yield the images; InputError where the first, which shows the target, cannot be read.
+
+        Further ones that cannot are left out, and counted in `notes`.
+        """
+        self.notes = list(self._known)
+        skipped: list[str] = []
         for index, path in enumerate(self.paths):
-            yield frame_at(read_image(path), index, self.rate)
+            try:
+                image = read_image(path)
+            except InputError as error:
+                if index == 0:
+                    raise
+                skipped.append(str(error))
+                continue
+            yield frame_at(image, index, self.rate)
+        if skipped:
+            told = '; '.join(skipped[:_MOST_TOLD]) + (' ...' if len(skipped) > _MOST_TOLD else '')
+            self.notes.append(f'{len(skipped)} of {len(self.paths)} images were skipped: {told}')
 
 
 class ArraySource:
@@ -131,13 +151,28 @@ def open_source(path: str | Path, topic: str | None = None,
         return BagSource(source, topic)
     if topic is not None:
         raise InputError(f'{path} is no bag, so it has no topic {topic!r}')
-    is_pattern = not source.exists() and ('*' in source.name or '%' in source.name)
+    is_pattern = not source.exists() and any(each in source.name for each in _WILDCARDS)
     if source.is_dir() or is_pattern:
         images = find_images(source)
+        if not images.paths:
+            refuse_recordings_in(source)
         return ImageSource(str(path), list(images.paths), rate, images.notes)
     if source.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSource(str(path), [source], rate)
     return VideoSource(source)
+
+
+def refuse_no_video(path: Path) -> None:
+    """Say why a path cannot be a video, where that can be told without decoding it.
+
+    :raises InputError: where there is no file, an empty one, or a part of a recording.
+    """
+    if path.name == METADATA and path.is_file():
+        raise InputError(f'{path} tells of a recording: name its folder, {path.parent}')
+    if not path.is_file():
+        raise InputError(f'{path} does not exist; a video file is needed')
+    if path.stat().st_size == 0:
+        raise InputError(f'{path} is empty (0 bytes)')
 
 
 def _checked_range(first: int, last: int | None) -> tuple[int, int | None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from typing import Any
+from typing import NamedTuple
 from typing import Protocol
 
 from mcap.reader import SeekingReader
@@ -43,6 +44,14 @@ class Topic:
         return self.encoding == _CDR
 
 
+class Stored(NamedTuple):
+    """A message: when it was received in nanoseconds, its bytes, and its type."""
+
+    recorded: int
+    data: bytes
+    kind: str
+
+
 class Storage(Protocol):
     """A storage file that is open."""
 
@@ -50,7 +59,7 @@ class Storage(Protocol):
 
     def topics(self) -> list[Topic]: ...
 
-    def messages(self, topic: str) -> Iterator[tuple[int, bytes]]: ...
+    def messages(self, topic: str) -> Iterator[Stored]: ...
 
 
 class SqliteStorage:
@@ -75,17 +84,18 @@ class SqliteStorage:
         """All topics."""
         return self._topics
 
-    def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
-        """Time of receipt in nanoseconds and serialized message, in the order of receipt."""
+    def messages(self, topic: str) -> Iterator[Stored]:
+        """The messages of a topic, in the order of receipt."""
         count = odd = 0
         try:
-            for recorded, data in self._database.execute(
-                    'SELECT timestamp, data FROM messages JOIN topics ON topics.id = topic_id '
+            for recorded, data, kind in self._database.execute(
+                    'SELECT timestamp, data, type FROM messages '
+                    'JOIN topics ON topics.id = topic_id '
                     'WHERE name = ? ORDER BY timestamp, messages.id', (topic,)):
                 # sqlite holds any type in any column, and a damaged file does
                 if isinstance(recorded, int) and isinstance(data, bytes):
                     count += 1
-                    yield recorded, data
+                    yield Stored(recorded, data, modern_type(str(kind)))
                 else:
                     odd += 1
         except SQLITE_ERRORS as error:
@@ -123,17 +133,17 @@ class McapStorage:
         """All topics."""
         return self._topics
 
-    def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
-        """Time of receipt in nanoseconds and serialized message, in the order of receipt."""
+    def messages(self, topic: str) -> Iterator[Stored]:
+        """The messages of a topic, in the order of receipt."""
         if not self._is_whole:
             yield from self._scan_messages(topic)
             return
         count = 0
         try:
-            for _, channel, message in _reader(self._file).iter_messages(topics=[topic]):
+            for schema, channel, message in _reader(self._file).iter_messages(topics=[topic]):
                 if channel.message_encoding == _CDR:
                     count += 1
-                    yield message.log_time, message.data
+                    yield Stored(message.log_time, message.data, _kind_of(schema))
         # a damaged chunk raises what its decompression does
         except Exception as error:  # noqa: BLE001
             self.notes.append(
@@ -176,13 +186,16 @@ class McapStorage:
                 topics[record.id] = _topic(record, schemas)
         return list(dict.fromkeys(topics.values()))
 
-    def _scan_messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
-        channels: set[int] = set()
+    def _scan_messages(self, topic: str) -> Iterator[Stored]:
+        schemas: dict[int, Schema] = {}
+        kinds: dict[int, str] = {}
         for record in self._scan():
-            if isinstance(record, Channel) and record.topic == topic:
-                channels.add(record.id)
-            elif isinstance(record, Message) and record.channel_id in channels:
-                yield record.log_time, record.data
+            if isinstance(record, Schema):
+                schemas[record.id] = record
+            elif isinstance(record, Channel) and record.topic == topic:
+                kinds[record.id] = _kind_of(schemas.get(record.schema_id))
+            elif isinstance(record, Message) and record.channel_id in kinds:
+                yield Stored(record.log_time, record.data, kinds[record.channel_id])
 
     def _scan(self, with_notes: bool = False) -> Iterator[Any]:
         """All whole records in the order of the file, those inside chunks by time."""
@@ -231,9 +244,11 @@ def _reader(file: IO[bytes]) -> SeekingReader:
 
 
 def _topic(channel: Channel, schemas: dict[int, Schema]) -> Topic:
-    schema = schemas.get(channel.schema_id)
-    kind = modern_type(schema.name) if schema is not None else 'without a type'
-    return Topic(channel.topic, kind, channel.message_encoding)
+    return Topic(channel.topic, _kind_of(schemas.get(channel.schema_id)), channel.message_encoding)
+
+
+def _kind_of(schema: Schema | None) -> str:
+    return 'without a type' if schema is None else modern_type(schema.name)
 
 
 def _reason(error: Exception) -> str:

@@ -39,13 +39,17 @@ class RecordedTarget(DrawnTarget, Protocol):
     def area(self) -> int: ...
 
 
+_LEAST_VIDEO_RATE, _MOST_VIDEO_RATE = 0.1, 1000.0
+
+
 class VideoWriter:
     """An mp4 video (MPEG-4 Part 2) of H×W×3 uint8 RGB pictures, all of the first one's size."""
 
     def __init__(self, path: str | Path, rate: float) -> None:
         """Prepare; the file is made with the first picture."""
         self._path = Path(path)
-        self._rate = rate
+        # what the container can tell; recordings of other rates are watched faster or slower
+        self._rate = min(max(rate, _LEAST_VIDEO_RATE), _MOST_VIDEO_RATE)
         self._size: tuple[int, int] | None = None
         self._video: cv2.VideoWriter | None = None
 

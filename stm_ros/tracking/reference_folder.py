@@ -8,11 +8,11 @@ stream, the stamp and the labels by id.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -25,6 +25,7 @@ from stm_ros.vision.image_files import decode_png
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_stored_mask
 from stm_ros.vision.image_files import write_label_map
+from stm_ros.vision.masks import check_label
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
 from stm_ros.vision.masks import show_targets
@@ -55,17 +56,23 @@ def export_references(tracker: Tracker, folder: Path) -> int:
     references = tracker.bank.references()
     if not references:
         raise SnapshotError('there are no references to write')
-    partial = folder.with_name(f'.{os.getpid()}.partial')
+    scratch = None
     try:
-        if folder.exists() and any(folder.iterdir()):
-            raise SnapshotError(f'{folder} is not empty; name a new folder')
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SnapshotError(f'{folder} is not empty, or no folder; name a new folder')
+        parent = folder.absolute().parent
+        parent.mkdir(parents=True, exist_ok=True)
+        # one of a new name, which is nobody else's
+        scratch = Path(mkdtemp(prefix='.stm_partial_', dir=parent))
+        partial = scratch / 'references'
         for number, slot in enumerate(references):
             _write_reference(partial / f'reference_{number:03d}', slot, tracker.labels)
         partial.replace(folder)
     except OSError as error:
         raise SnapshotError(f'cannot write references to {folder}: {error.strerror}') from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
     return len(references)
 
 
@@ -128,17 +135,30 @@ def _read_reference(place: Path) -> KnownReference:
     stored = read_stored_mask(place / MASK)
     shown = show_targets(stored.values, name=str(place / MASK), source=stored.source,
                          is_lossy=stored.is_lossy)
+    labels, stream, stamp = _read_table(place / TABLE)
     try:
-        # editors of some systems begin a file with a mark of its byte order
-        table: dict[str, Any] = json.loads((place / TABLE).read_text(encoding='utf-8-sig'))
-        labels = {check_target_id(int(target)): str(label)
-                  for target, label in table.get('labels', {}).items()}
-        stream, stamp = str(table.get('stream', 'camera')), int(table.get('stamp_ns', 0))
         label_map = check_label_map(shown.label_map, image.shape)
-    except (ValueError, TypeError, AttributeError, OSError) as error:
+    except InputError as error:
         raise InputError(f'{place} cannot be used: {error}') from error
     absent = sorted(set(labels) - set(shown.ids))
     if absent:
         raise InputError(f'{place / TABLE} names targets {absent}, and the mask shows '
                          f'{list(shown.ids)} ({shown.meaning})')
     return KnownReference(image, label_map, labels, stream, stamp)
+
+
+def _read_table(path: Path) -> tuple[dict[int, str], str, int]:
+    """Names by id, stream and stamp in nanoseconds."""
+    try:
+        # editors of some systems begin a file with a mark of its byte order
+        table: Any = json.loads(path.read_text(encoding='utf-8-sig'))
+        labels, stream, stamp = (table.get(name, default) for name, default in (
+            ('labels', {}), ('stream', 'camera'), ('stamp_ns', 0)))
+        named = {check_target_id(int(target)): check_label(label)
+                 for target, label in labels.items()}
+        if type(stamp) is not int or not -2**63 <= stamp < 2**63:
+            raise InputError(f'stamp_ns is {stamp}; nanoseconds of 64 bits are accepted')
+        return named, check_label(stream), stamp
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f'{path} cannot be used: {error}; accepted is {{"labels": {{ID: NAME}}, '
+                         '"stream": NAME, "stamp_ns": NUMBER}, all of them optional') from error

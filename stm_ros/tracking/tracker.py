@@ -49,6 +49,7 @@ from stm_ros.tracking.writing import plan_write
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.image_files import encode_png
 from stm_ros.vision.masks import check_image
+from stm_ros.vision.masks import check_label
 from stm_ros.vision.masks import check_label_map
 from stm_ros.vision.masks import check_target_id
 from stm_ros.vision.prepare import Geometry
@@ -155,8 +156,9 @@ class Tracker:
         check_image(image)
         cleaned = check_label_map(label_map, image.shape)
         ids = [int(i) for i in np.unique(cleaned) if i]
-        for target in labels or {}:
+        for target, label in (labels or {}).items():
             check_target_id(target)
+            check_label(label)
         known = [target for target in ids if target in self.labels]
         frees_a_slot = replace_known and self.bank.frees_a_slot(known)
         state = self._stream(stream)

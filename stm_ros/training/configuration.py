@@ -1,10 +1,13 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """The YAML file that describes one training from seeds to weights."""
+from collections.abc import Sequence
+from dataclasses import MISSING
 from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -66,16 +69,34 @@ def load_config(path: Path, data_root: Path) -> TrainingConfig:
 
     :raises InputError: for an unknown key, an unknown kind of data set or a missing folder.
     """
-    content = yaml.safe_load(path.read_text())
-    known = {f.name for f in fields(TrainingConfig)}
-    unknown = set(content) - known
-    if unknown:
-        raise InputError(f'{path}: unknown {sorted(unknown)}; known are {sorted(known)}')
+    content = read_yaml(path, TrainingConfig, ('data_sets', 'phases'))
     data_sets = read_data_sets(path, content.pop('data_sets'), data_root)
     phases = tuple(Phase(**entry) for entry in content.pop('phases'))
     for name in {'shares', 'frozen'} & set(content):
         content[name] = tuple(content[name])
     return TrainingConfig(data_sets=data_sets, phases=phases, **content)
+
+
+def read_yaml(path: Path, kind: Any, lists: Sequence[str]) -> dict[str, Any]:
+    """The values of a configuration by name.
+
+    :param kind: the dataclass whose fields are accepted. lists: those of them that are lists.
+    :raises InputError: where it is no such file.
+    """
+    known = {field.name for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
+    except (UnicodeError, yaml.YAMLError) as error:
+        raise InputError(f'{path} is no YAML in UTF-8: {error}') from error
+    is_table = isinstance(content, dict)
+    if is_table and (unknown := sorted(map(str, set(content) - known))):
+        raise InputError(f'{path}: unknown {unknown}; known are {sorted(known)}')
+    if not is_table or needed - set(content) or not all(
+            isinstance(content[name], list) for name in lists):
+        raise InputError(f'{path} is no configuration: it needs {", ".join(sorted(needed))}, of '
+                         f'which {", ".join(lists)} are lists')
+    return content
 
 
 def read_data_sets(path: Path, entries: list[dict], data_root: Path) -> tuple[DataSet, ...]:
@@ -87,6 +108,8 @@ def read_data_sets(path: Path, entries: list[dict], data_root: Path) -> tuple[Da
 
 
 def _data_set(path: Path, entry: dict, data_root: Path) -> DataSet:
+    if not isinstance(entry, dict) or not {'name', 'folder'} <= set(entry):
+        raise InputError(f'{path}: data set {entry!r} has no name and folder')
     if entry.get('kind') not in _KINDS:
         raise InputError(f'{path}: data set {entry.get("name")} has kind {entry.get("kind")!r}; '
                          f'accepted are {_KINDS}')

@@ -4,9 +4,9 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from stm_ros.networks.checkpoints import write_checkpoint
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.vision.errors import InputError
 
@@ -32,8 +32,8 @@ def export_weights(network: SpaceTimeNetwork, path: Path, metadata: dict[str, st
 
 def write_half(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     """Write tensors by name as float16 safetensors, whole or not at all."""
-    halves = {name: tensor.detach().to('cpu', torch.float16).contiguous()
+    halves = {name: tensor.detach().to('cpu', torch.float16)
               for name, tensor in state.items()}
     partial = path.with_suffix('.partial')
-    save_file(halves, partial, metadata)
+    write_checkpoint(halves, partial, metadata)
     partial.replace(path)

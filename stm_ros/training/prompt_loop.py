@@ -4,12 +4,10 @@
 import math
 import time
 from dataclasses import dataclass
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 from torch import nn
 from torch.nn import functional
@@ -18,13 +16,13 @@ from stm_ros.networks.prompting import PREFIX
 from stm_ros.networks.prompting import PromptHead
 from stm_ros.networks.trunks import EfficientNetLite0
 from stm_ros.training.configuration import read_data_sets
+from stm_ros.training.configuration import read_yaml
 from stm_ros.training.export import write_half
 from stm_ros.training.prompt_samples import PromptSampler
 from stm_ros.training.prompt_samples import with_correction
 from stm_ros.training.running import stopped_by_signals
 from stm_ros.training.running import update_average
 from stm_ros.training.sources import DataSet
-from stm_ros.vision.errors import InputError
 
 CHECKPOINT = 'checkpoint.pth'
 _LOG_EVERY = 20
@@ -52,11 +50,7 @@ def load_prompt_config(path: Path, data_root: Path) -> PromptTrainingConfig:
 
     :raises InputError: for an unknown key, an unknown kind of data set or a missing folder.
     """
-    content = yaml.safe_load(path.read_text())
-    known = {f.name for f in fields(PromptTrainingConfig)}
-    if set(content) - known:
-        raise InputError(f'{path}: unknown {sorted(set(content) - known)}; known are '
-                         f'{sorted(known)}')
+    content = read_yaml(path, PromptTrainingConfig, ('data_sets',))
     data_sets = read_data_sets(path, content.pop('data_sets'), data_root)
     return PromptTrainingConfig(data_sets=data_sets, **content)
 

@@ -5,10 +5,15 @@ import re
 from pathlib import Path
 
 _NUMBER = re.compile(r'(\d+)')
+# seconds since 1970 and their fraction, whose zeros at the end are left out by some that write it
+_STAMP = re.compile(r'(?<!\d)(\d{9,10}\.)(\d{1,18})(?!\d)')
+_DIGITS = 18
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """A key by which `frame_2` comes before `frame_10`."""
+    """A key by which `frame_2` comes before `frame_10`, and `1700000000.15` before `1700000000.2`.
+    """
+    name = _STAMP.sub(lambda found: found[1] + found[2].ljust(_DIGITS, '0'), name)
     return [(0, int(part), '') if part.isdecimal() else (1, 0, part)
             for part in _NUMBER.split(name) if part]
 

@@ -45,9 +45,29 @@ def stored_mask(picture: Image.Image, header: PictureHeader, name: str) -> Store
     :raises InputError: where it is cut short, or does not hold one value per pixel; the message
         names the colours or values that are in the way.
     """
-    values, source = _plane(whole_picture(picture, name), name)
+    is_deep = _has_deep_colours(picture)
+    picture = whole_picture(picture, name)
+    if is_deep:
+        _refuse_levels(picture, name)
+    values, source = _plane(picture, name)
     return StoredMask(turn_upright(values, header.orientation), source, header.is_lossy,
                       header.orientation)
+
+
+def _has_deep_colours(picture: Image.Image) -> bool:
+    """Whether colours have 16 bits, of which Pillow keeps the upper 8."""
+    tiles = getattr(picture, 'tile', [])
+    told = tiles[0].args if tiles and len(picture.getbands()) > 1 else ()
+    return any(isinstance(each, str) and ';16' in each or
+               picture.format == 'PPM' and isinstance(each, int) and each > 255
+               for each in (told if isinstance(told, tuple) else (told,)))
+
+
+def _refuse_levels(picture: Image.Image, name: str) -> None:
+    """Black, white and full colours survive the loss of the lower bits, ids do not."""
+    values = set(np.unique(np.asarray(picture)).tolist())
+    if not values <= {0, 255} or 255 not in values:
+        raise InputError(f'{name} holds colours of 16 bits, other than 0 and 65535; {_REMEDY}')
 
 
 def _plane(picture: Image.Image, name: str) -> tuple[np.ndarray, str]:
@@ -71,7 +91,7 @@ def _from_numbers(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind == 'f':
         if not (low >= 0 and high <= 1):
             raise InputError(f'{name} holds floats from {low} to {high}; a mask of floats lies in '
-                             f'[0, 1]. {_REMEDY}')
+                             f'[0, 1]; {_REMEDY}')
         return np.rint(values * 255).astype(np.uint8)
     if low < 0 or high > 65535:
         raise InputError(f'{name} holds values from {low} to {high}; target ids are 1..254')
@@ -85,6 +105,9 @@ def _from_palette(picture: Image.Image, name: str) -> tuple[np.ndarray, str]:
     palette = np.zeros((256, 3), np.uint8)
     palette[:len(stored)] = stored[:256]
     used = np.unique(indices)
+    if used[-1] >= len(stored):
+        raise InputError(f'{name} holds the index {used[-1]}, and its palette has {len(stored)} '
+                         f'colours, so it is damaged; {_REMEDY}')
     colours = palette[used]
     if (colours == PALETTE[used]).all():
         return indices, 'DAVIS palette'

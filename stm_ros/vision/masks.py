@@ -3,6 +3,7 @@
 """Label maps: what a user's mask means, and checks that say what is wrong with it."""
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,6 +66,20 @@ def check_target_id(target_id: int) -> int:
     return int(target_id)
 
 
+def check_label(label: Any) -> str:
+    """Return a target's name when messages and files can carry it; numbers are names, too.
+
+    :raises InputError: otherwise, as for what the terminal could not decode.
+    """
+    if not isinstance(label, str | int | float) or '\0' in str(label):
+        raise InputError(f'{label!r} is no name')
+    try:
+        str(label).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f'{label!r} is no name in Unicode') from error
+    return str(label)
+
+
 def check_image(image: np.ndarray) -> np.ndarray:
     """Return `image` when it is H×W×3 uint8 with at least one pixel.
 
@@ -120,12 +135,12 @@ def show_targets(values: np.ndarray, target_id: int | None = None, *, free_id: i
         check_target_id(target_id)
     values = _checked(values, name)
     kind = kind_of(values)
-    if kind is Kind.IDS and is_lossy and not ((values >= _BLACK_TO) & (values < _WHITE_FROM)).any():
-        kind = Kind.SOFT
     if kind is Kind.IDS and is_lossy:
-        raise InputError(
-            f'{name} holds the values {_some(values)} in a format that changes values (JPEG), so '
-            'they are no ids; save it as PNG')
+        if not _is_black_and_white(values):
+            raise InputError(
+                f'{name} holds the values {_some(values)} in a format that changes values (JPEG, '
+                'lossy WebP), so they are no ids; save it as PNG')
+        kind = Kind.SOFT
     if kind is Kind.EMPTY:
         raise InputError(f'{name} is empty: no pixel belongs to a target')
     if kind is Kind.GREY:
@@ -208,6 +223,12 @@ def _is_bright(values: np.ndarray) -> np.ndarray:
     return values >= (_HALF * 257 if is_wide else _HALF)
 
 
+def _is_black_and_white(values: np.ndarray) -> bool:
+    """Whether there is white, and nothing between it and black."""
+    between = (values >= _BLACK_TO) & (values < _WHITE_FROM)
+    return bool((values >= _WHITE_FROM).any()) and not between.any()
+
+
 def _flat(values: np.ndarray) -> np.ndarray:
     """The pixels (H×W bool) that belong to a block of 2×2 equal ones."""
     corner = values[:-1, :-1]
@@ -246,10 +267,13 @@ def _refuse_unclear_void(values: np.ndarray, label_map: np.ndarray, ids: list[in
         return
     size = 2 * _VOID_REACH + 1
     near = cv2.dilate((label_map > 0).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-    if 2 * int((void & near).sum()) < count:
+    reached = cv2.dilate((values == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    # void lies between ids and background; what ids enclose may be what they are the border of
+    if 2 * int((void & near).sum()) < count or not (void & reached).any():
         raise InputError(
             f'{name} holds 255 in {count} pixels and ids {ids} in {shown}: 255 may be the target '
-            'and the ids specks, or 255 may be void. Clear the specks to 0, or write 255 as 0')
+            'and the ids specks or its border, or 255 may be void. Clear the ids to 0, or write '
+            '255 as 0')
 
 
 def _refuse_whole(values: np.ndarray, label_map: np.ndarray, name: str) -> None:

@@ -56,8 +56,7 @@ class OutputFolder:
         self._shared = shared
         self._inputs = [Path(each) for each in inputs]
         self._names = list(names)
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f'the output folder {path} cannot be written: it is a file')
+        _refuse_unwritable(self.path)
         if not shared:
             refuse_overlap(self.path, self._inputs)
         self._check()
@@ -76,19 +75,21 @@ class OutputFolder:
         if kind is None or self.keep_partial:
             try:
                 self._publish()
-            except InputError as refusal:
+            except (InputError, OSError) as refusal:
                 # without its manifest, no later run takes it for its own
-                (self.staging / MANIFEST).unlink()
+                (self.staging / MANIFEST).unlink(missing_ok=True)
                 raise InputError(f'{refusal}; the results are in {self.staging}') from refusal
         shutil.rmtree(self.staging, ignore_errors=True)
 
     def _check(self) -> None:
         listed = _read_manifest(self.path)
         replaced = set() if self._shared else set(listed)
+        for name in {*self._names, *replaced}:
+            _refuse_links(self.path, name)
         for name in self._names:
             place = self.path / name
-            if place.is_symlink():
-                raise InputError(f'{place} is a link; stm writes no results through links')
+            if name == MANIFEST:
+                raise InputError(f'{place} is where stm lists its results: name another file')
             replaced.update(_files_of(self.path, place))
         foreign = sorted(replaced - set(listed))
         for name in sorted(replaced):
@@ -134,6 +135,31 @@ class OutputFolder:
             owner = _owner_of(folder)
             if owner is not None and not _is_running(owner):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Find out before any work that a folder cannot be made or written."""
+    place = folder
+    while not place.exists():
+        if place.is_symlink():
+            raise InputError(f'the output folder {folder} cannot be written: {place} is a link to '
+                             f'{os.readlink(place)}, which does not exist')
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f'the output folder {folder} cannot be written: {place} is a file')
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f'the output folder {folder} cannot be written: {place} is read-only for '
+                         'this user; name another')
+
+
+def _refuse_links(root: Path, name: str) -> None:
+    """What lies behind a link in a folder of results is kept elsewhere, and not ours to replace."""
+    place = root
+    for part in PurePosixPath(name).parts:
+        place /= part
+        if place.is_symlink():
+            raise InputError(f'{place} is a link; stm writes and replaces no results through links:'
+                             ' name another output folder, or move the link away')
 
 
 def refuse_overlap(output: Path, inputs: Iterable[Path]) -> None:
@@ -222,6 +248,7 @@ def refuse_existing(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise InputError(f'{path} exists already and is not overwritten: name another file, or '
                          'move it away')
+    _refuse_unwritable(path.parent)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -23,7 +23,12 @@ HIGHEST_MEGAPIXELS = 178.0
 """What that limit may be raised to: Pillow reads no larger pictures."""
 
 _ORIENTATION = 0x0112
-_LOSSY = ('JPEG', 'MPO')
+_COMPRESSION = 0x0103
+_ALWAYS_LOSSY = ('JPEG', 'MPO', 'AVIF', 'JPEG2000')
+# a camera's JPEG may hold a preview beside the picture, and an icon is one picture in many sizes
+_MAY_HOLD_SEVERAL = ('GIF', 'PNG', 'TIFF', 'WEBP')
+# JPEG, old and new, and WebP within TIFF
+_LOSSY_TIFF = (6, 7, 34892, 50001)
 _TRANSPOSED = (5, 6, 7, 8)
 
 
@@ -33,7 +38,8 @@ class PictureHeader:
     What a picture says of itself before its pixels are read.
 
     width, height: pixels as stored. format: as Pillow names it. mode: Pillow's, such as L, RGB,
-    P or I;16. orientation: EXIF's, 1 for upright.
+    P or I;16. orientation: EXIF's, 1 for upright. is_lossy: whether its kind of compression changes
+    values.
     """
 
     width: int
@@ -41,11 +47,7 @@ class PictureHeader:
     format: str
     mode: str
     orientation: int
-
-    @property
-    def is_lossy(self) -> bool:
-        """Whether the format changes values that were stored."""
-        return self.format in _LOSSY
+    is_lossy: bool
 
     @property
     def is_transposed(self) -> bool:
@@ -60,7 +62,7 @@ def check_pixel_count(width: int, height: int, name: str,
     :raises InputError: naming its size and the limit where it is.
     """
     if width * height > max_megapixels * 1e6:
-        raise InputError(f'{name} has {width}×{height} pixels, {width * height / 1e6:.0f} million; '
+        raise InputError(f'{name} has {width}×{height} pixels, {width * height / 1e6:.1f} million; '
                          f'up to {max_megapixels:g} million are accepted')
 
 
@@ -68,7 +70,7 @@ def open_picture(data: bytes | memoryview, name: str,
                  max_megapixels: float = MAX_MEGAPIXELS) -> tuple[Image.Image, PictureHeader]:
     """Read a picture's header; its pixels are read by `whole_picture`.
 
-    :raises InputError: where it is no picture, or has more pixels than allowed.
+    :raises InputError: where it is no picture, several in one, or has more pixels than allowed.
     """
     try:
         picture = Image.open(BytesIO(data))
@@ -82,8 +84,32 @@ def open_picture(data: bytes | memoryview, name: str,
     except Exception as error:  # noqa: BLE001
         raise InputError(f'{name} is not a picture that can be read: {_reason(error)}') from error
     check_pixel_count(*picture.size, name, max_megapixels)
+    _refuse_several(picture, name)
     return picture, PictureHeader(*picture.size, picture.format or '', picture.mode,
-                                  _orientation(picture, name))
+                                  _orientation(picture, name), _is_lossy(picture, data))
+
+
+def _refuse_several(picture: Image.Image, name: str) -> None:
+    """Of an animation or a stack, nobody knows which picture is meant."""
+    if picture.format not in _MAY_HOLD_SEVERAL:
+        return
+    try:
+        count = getattr(picture, 'n_frames', 1)
+        picture.seek(0)
+    except Exception as error:  # noqa: BLE001
+        raise InputError(f'{name} is cut short or damaged: {_reason(error)}') from error
+    if count > 1:
+        raise InputError(f'{name} holds {count} pictures (an animation or a stack): save the one '
+                         'that is meant by itself, and frames as a folder of pictures or a video')
+
+
+def _is_lossy(picture: Image.Image, data: bytes | memoryview) -> bool:
+    if picture.format == 'WEBP':
+        return b'VP8 ' in bytes(data[:4096])
+    if picture.format == 'TIFF':
+        tags = getattr(picture, 'tag_v2', {})
+        return tags.get(_COMPRESSION, 1) in _LOSSY_TIFF
+    return picture.format in _ALWAYS_LOSSY
 
 
 def _orientation(picture: Image.Image, name: str) -> int:
@@ -132,7 +158,8 @@ def decode_picture(data: bytes | memoryview, name: str,
     except cv2.error as error:
         raise InputError(f'{name} is damaged: {_reason(error)}') from error
     if pixels is None or pixels.size == 0:
-        raise InputError(f'{name} is not a picture that OpenCV can read')
+        raise InputError(f'{name} is a picture of the format {header.format}; accepted are PNG, '
+                         'JPEG, BMP, WebP, TIFF and PPM')
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f'{name} holds {pixels.dtype} samples; 8 and 16 bits are accepted')
     if pixels.ndim == 3:

@@ -18,6 +18,8 @@ from stm_ros.vision.errors import InputError
 Point = tuple[float, float]
 #: points of one prompt, those that a scribble is made of included
 MAX_POINTS = 2000
+# of the image's shorter side
+_SLIP = 0.1
 _LEAST_SIDE = 4
 
 
@@ -116,8 +118,16 @@ def along(stroke: Sequence[Point], step: float = 4.0) -> tuple[Point, ...]:
 
 
 def clipped_points(points: Sequence[Point], shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """The pixels (column, row) of an image of `shape` that are nearest to `points`."""
+    """The pixels (column, row) of an image of `shape` that are nearest to `points`.
+
+    :raises InputError: for a point further outside than a stroke that slips over the edge.
+    """
     height, width = shape[:2]
+    slip = _SLIP * min(height, width)
+    for x, y in points:
+        if not (-slip <= x <= width + slip and -slip <= y <= height + slip):
+            raise InputError(f'the point {x:g},{y:g} lies outside the image of {width}×{height} '
+                             'pixels')
     return [(round(min(max(x, 0), width - 1)), round(min(max(y, 0), height - 1)))
             for x, y in points]
 
