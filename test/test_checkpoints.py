@@ -143,3 +143,10 @@ def test_weights_that_cannot_be_written_are_told(tmp_path):
     with pytest.raises(CheckpointError, match='cannot write the weights w.safetensors'):
         write_checkpoint({'a': torch.ones(2)}, tmp_path / 'file' / 'w.safetensors', {})
     assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def test_others_may_read_weights_that_are_written(tmp_path):
+    write_checkpoint({'a': torch.zeros(1)}, tmp_path / 'a.safetensors', {})
+    (tmp_path / 'ordinary').touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1

@@ -162,10 +162,6 @@ def test_single_files_are_never_overwritten(tmp_path):
         partial.write_text('half')
         raise RuntimeError('no')
     assert content(tmp_path) == {'deep/a': '1'}
-    with new_file(tmp_path / 'c') as partial:
-        partial.touch(mode=0o600)
-    (tmp_path / 'ordinary').touch()
-    assert (tmp_path / 'c').stat().st_mode == (tmp_path / 'ordinary').stat().st_mode
 
 
 @pytest.mark.parametrize('words', [

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loading weights, failing loudly: no pickled code, no missing or unexpected names."""
 import hashlib
+import os
 import pickle
 from pathlib import Path
 
@@ -133,6 +134,10 @@ def write_checkpoint(state: dict[str, Tensor], path: Path, metadata: dict[str, s
     try:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(path),
                   metadata)
+        # the library lets only their owner read them
+        mask = os.umask(0o077)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'cannot write the weights {path.name}: {error}') from error
 

@@ -227,17 +227,9 @@ def new_file(path: str | Path) -> Iterator[Path]:
     partial = Path(mkdtemp(prefix=_STAGING, dir=target.parent))
     try:
         yield partial / target.name
-        # some libraries write what only its owner can read
-        (partial / target.name).chmod(0o666 & ~_umask())
         os.replace(partial / target.name, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def refuse_existing(path: Path) -> None:
