@@ -164,7 +164,8 @@ class ReplayWorker:
             for target, confidence in sorted(summary.mean_confidence.items()))
         outcome = Outcome(recording.name, address, None, key, summary.frames,
                           round(time.monotonic() - started, 3), targets,
-                          notes=tuple(source.notes[:MOST_NOTES]))
+                          notes=tuple(filter(None, (*source.notes[:MOST_NOTES],
+                                                    tracker.runner.judge.note))))
         _write_done(out, outcome)
         return outcome
 
