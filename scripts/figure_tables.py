@@ -39,6 +39,8 @@ def against(results: list[dict[str, Any]]) -> str:
     text = (f'The baseline takes **{found["ratio_of_medians"]:.1f} times** as long (ratio of '
             f'medians; pair by pair p10 {pairs["p10"]:.1f}, median {pairs["p50"]:.1f}, p90 '
             f'{pairs["p90"]:.1f}).')
+    if rates := found.get('frames_per_second'):
+        text += f' Frames a second: {rates["a"]:.2f}, and {rates["b"]:.2f} of the baseline.'
     if found['mask_iou']:
         ordered = sorted(found['mask_iou'])
         text += (f' IoU of the masks of both: median {ordered[len(ordered) // 2]:.4f}, worst '

@@ -3,7 +3,9 @@
 """Workers that need nothing, and so begin quickly."""
 import os
 import signal
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -20,6 +22,23 @@ class Arithmetic:
         if task == 7:
             os.kill(os.getpid(), signal.SIGKILL)
         return task * task + self.offset, os.getpid()
+
+
+class Bulky:
+    """Repeats a digit, more often than fits beside an answer of Ray; 0 gives what has no pickle.
+
+    It begins its tasks when so many like it have begun to live, each with a mark in a folder.
+    """
+
+    def __init__(self, folder: str, company: int) -> None:
+        self.folder, self.company = Path(folder), company
+        (self.folder / str(os.getpid())).touch()
+
+    def do(self, task: int) -> Any:
+        """A million times the task's digit."""
+        while len(list(self.folder.iterdir())) < self.company:
+            time.sleep(0.05)
+        return str(task).encode() * 10**6 if task else (lambda: task, os.scandir('.'))
 
 
 def broken() -> Any:

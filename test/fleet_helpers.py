@@ -4,6 +4,7 @@
 import os
 import signal
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,12 @@ from stm_ros.vision.image_files import write_label_map
 FRAMES = 6
 SIZE = (96, 128)
 _KIND = 'sensor_msgs/msg/Image'
+
+
+def options(**changes: Any) -> Namespace:
+    """What the command line says of workers."""
+    return Namespace(**{'workers': 2, 'threads': 1, 'retries': 2, 'engine': 'processes',
+                        'ray_address': None, 'device': 'cpu', **changes})
 
 
 def write_bag(path: Path, images: list[np.ndarray], spoil: int | None = None) -> Path:

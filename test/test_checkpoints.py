@@ -110,14 +110,14 @@ def test_the_fingerprint_tells_weights_apart():
 
 
 def test_the_average_of_weights_lies_between_them(tmp_path, capsys):
-    paths = []
+    paths, judge = [], load_network().metadata['judge']
     for number, value in enumerate((0.25, 0.75)):
         network = STMLite()
         for parameter in network.parameters():
             torch.nn.init.constant_(parameter, value)
         paths.append(tmp_path / f'{number}.safetensors')
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()},
-                  str(paths[-1]), {'network': 'stm_lite', 'calibration': 'of one alone'})
+                  str(paths[-1]), {'network': 'stm_lite', 'judge': judge})
     out = tmp_path / 'mean.safetensors'
     command = ['weights', 'average', *map(str, paths), '--model', 'stm_lite']
     assert main([*command, '--out', str(out), '--half']) == 0
@@ -125,6 +125,11 @@ def test_the_average_of_weights_lies_between_them(tmp_path, capsys):
     assert all((tensor == 0.5).all() and tensor.dtype == torch.float16
                for tensor in state.values())
     assert metadata == {'network': 'stm_lite', 'format': '1'}
+    said = capsys.readouterr().out
+    # each of them is calibrated, their mean is another network
+    assert said.count('confidence is not calibrated') == 0
+    assert main(['weights', 'check', str(out)]) == 0
+    assert 'confidence is not calibrated' in capsys.readouterr().out
     assert main(command) != 0 and '--out' in capsys.readouterr().err
     assert main(['weights', 'check', *map(str, paths), '--model', 'stm_lite']) != 0
 

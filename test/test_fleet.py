@@ -5,20 +5,10 @@ import csv
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextlib import suppress
 from functools import partial
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -29,14 +19,17 @@ from fleet_helpers import SIZE
 from fleet_helpers import damage
 from fleet_helpers import dying
 from fleet_helpers import make_library
+from fleet_helpers import options
 from fleet_helpers import write_bag
 
 from stm_ros.cli.fleet import make_pool
 from stm_ros.cli.main import main
 from stm_ros.fleet import results
+from stm_ros.fleet.comparing import Comparison
+from stm_ros.fleet.comparing import WorstFrame
 from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.library import Recording
-from stm_ros.fleet.library import local_path
+from stm_ros.fleet.library import library_at
 from stm_ros.fleet.library import read_library
 from stm_ros.fleet.pool import PoolError
 from stm_ros.fleet.pool import ProcessPool
@@ -53,12 +46,6 @@ HAS_RAY = find_spec('ray') is not None
 needs_ray = pytest.mark.skipif(
     not HAS_RAY, reason='needs Ray: .venv/bin/pip install -r requirements/fleet.txt')
 ENGINES = ['processes', pytest.param('ray', marks=needs_ray)]
-
-
-def options(**changes) -> Namespace:
-    """What the command line says of workers."""
-    return Namespace(**{'workers': 2, 'threads': 1, 'retries': 2, 'engine': 'processes',
-                        'ray_address': None, 'device': 'cpu', **changes})
 
 
 @pytest.fixture(scope='module')
@@ -103,15 +90,6 @@ def test_workers_that_cannot_begin_are_told():
         list(pool.run([1]))
 
 
-@needs_ray
-def test_actors_that_cannot_begin_are_told(monkeypatch):
-    monkeypatch.delenv('PYTHONPATH', raising=False)
-    pool, words = make_pool(options(engine='ray', workers=1), partial(Arithmetic, 1), 1)
-    assert words == '1 workers of Ray on this machine'
-    with pool, pytest.raises(PoolError, match='No module named'):
-        list(pool.run([1]))
-
-
 @pytest.mark.parametrize('engine', ENGINES)
 def test_a_worker_that_is_killed_on_the_way_loses_nothing(engine, library, alone, tmp_path,
                                                           monkeypatch):
@@ -140,80 +118,9 @@ def test_a_worker_that_is_killed_on_the_way_loses_nothing(engine, library, alone
         assert predictions[0] == predictions[1]
 
 
-@pytest.fixture
-def home_with_token(tmp_path_factory, monkeypatch) -> Path:
-    """A home where Ray finds a token, and the choice of Ray's mode left to what is started."""
-    home = tmp_path_factory.mktemp('home')
-    (home / '.ray').mkdir()
-    (home / '.ray' / 'auth_token').write_text('0123456789abcdef' * 2)
-    for name in ('RAY_AUTH_MODE', 'RAY_AUTH_TOKEN', 'RAY_AUTH_TOKEN_PATH', 'RAY_ADDRESS'):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv('HOME', str(home))
-    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
-    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(
-        [str(Path(__file__).parent), str(Path(__file__).parents[1])]))
-    return home
-
-
-@contextmanager
-def ray_head(mode: str | None) -> Iterator[str]:
-    """A cluster of two workers that `ray start --head` made; its address. Ends no other."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    # the paths of Ray's sockets must be short
-    with TemporaryDirectory(prefix='ray', dir='/tmp', ignore_cleanup_errors=True) as folder:
-        log = Path(folder) / 'log'
-        words = [sys.executable, '-c', 'from ray.scripts.scripts import main; main()', 'start',
-                 '--head', '--block', '--port', str(port), '--num-cpus', '2', '--temp-dir', folder,
-                 '--include-dashboard', 'false', '--object-store-memory', str(10**8)]
-        with log.open('wb') as output:
-            head = subprocess.Popen(
-                words, stdout=output, stderr=output, start_new_session=True,
-                env={**os.environ, **({} if mode is None else {'RAY_AUTH_MODE': mode})})
-        try:
-            deadline = time.monotonic() + 60
-            while b'Ray runtime started' not in log.read_bytes():
-                assert head.poll() is None and time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield f'127.0.0.1:{port}'
-        finally:
-            head.terminate()
-            try:
-                head.wait(20)
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(head.pid, signal.SIGKILL)
-
-
-@needs_ray
-@pytest.mark.parametrize('mode', [None, 'disabled'])
-def test_a_cluster_of_others_is_joined_whether_or_not_it_asks_for_a_token(
-        mode, home_with_token):
-    # in a process of its own, since Ray reads its environment once
-    program = ('from functools import partial\n'
-               'from fleet_arithmetic import Arithmetic\n'
-               'from stm_ros.fleet.ray_pool import RayPool\n'
-               'import sys\n'
-               'with RayPool(partial(Arithmetic, 1000), 2, 1, address=sys.argv[1]) as pool:\n'
-               '    answers = {each.index: each for each in pool.run([3, 7, 5])}\n'
-               'print(answers[0].value[0], answers[1].losses, answers[2].value[0])\n')
-    with ray_head(mode) as address:
-        # its one node may join a moment after the cluster says that it has started
-        for _ in range(2):
-            joined = subprocess.run([sys.executable, '-c', program, address], text=True,
-                                    capture_output=True, timeout=120)
-            if joined.returncode == 0:
-                break
-    # a task that kills its worker was lost twice; those beside it were done
-    assert joined.stdout.split()[-3:] == ['1009', '2', '1025'], joined.stderr
-
-
 def test_a_library_may_be_given_as_a_file_address(library):
-    assert local_path(f'file://{library}') == local_path(str(library)) == library
-    assert local_path('file:///a%20b') == Path('/a b')
-    with pytest.raises(InputError, match='s3://bucket/all: a manifest or folder of this machine'):
-        local_path('s3://bucket/all')
+    assert library_at(f'file://{library}') == library_at(str(library)) == library
+    assert library_at('file:///a%20b') == Path('/a b')
 
 
 def test_the_command_goes_on_where_it_stopped_and_says_what_differs(tmp_path, capsys):
@@ -249,6 +156,21 @@ def test_the_command_goes_on_where_it_stopped_and_says_what_differs(tmp_path, ca
     worst = first['comparison']['worst']
     assert [frame['iou'] for frame in worst] == sorted(frame['iou'] for frame in worst)
     assert worst[0]['iou'] < 0.999 and first['comparison']['frames'] == FRAMES
+
+
+def test_of_a_library_that_differs_everywhere_the_worst_pictures_are_kept(tmp_path):
+    outcomes = {number: Outcome(f'r{number}', 'x', frames=9, comparison=Comparison(
+        None, 9, 3, 0.5, worst=tuple(WorstFrame(place, (10 * place + number) / 100, 'cGljdHVyZQ==')
+                                     for place in range(3)))) for number in range(10)}
+    outcomes[10] = Outcome('gone', 'x', reason='it is not there')
+    results.keep_worst_pictures(outcomes, 12)
+    shown = [(number, frame.index) for number, outcome in outcomes.items()
+             for frame in results.frames_shown(outcome)]
+    assert sorted(shown) == [(0, 0), (0, 1), (1, 0), (1, 1), *((n, 0) for n in range(2, 10))]
+    assert all(len(outcomes[number].comparison.worst) == 3 for number in range(10))
+    settings = FleetSettings(str(tmp_path), expect='before')
+    page = write_report(tmp_path, list(outcomes.values()), settings, 'one').read_text()
+    assert page.count('<img') == 12 and '18 more are in fleet.json, without pictures' in page
 
 
 def test_what_is_done_is_known_by_content_and_settings(library, tmp_path):

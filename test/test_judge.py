@@ -18,12 +18,14 @@ from stm_ros.evaluation.rollouts import Observation
 from stm_ros.evaluation.rollouts import with_cut
 from stm_ros.inference.judge import SIGHT_CUES
 from stm_ros.inference.judge import TRACK_CUES
+from stm_ros.inference.judge import UNCALIBRATED
 from stm_ros.inference.judge import Judge
 from stm_ros.inference.judge import TrackCues
 from stm_ros.inference.judge import judge_of
 from stm_ros.inference.judge import sight_cues
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
+from stm_ros.networks.stcn import STCN
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.vision.errors import InputError
 
@@ -108,6 +110,28 @@ def test_cues_say_how_far_references_and_past_frames_agree():
     table = dict(zip(SIGHT_CUES, cues.T, strict=True))
     assert table['by_references'][0] > 0.9 and table['by_references'][1] < 0.1
     assert table['of_references'][0] > 0.5 and table['by_recent'][0] < 0.1
+
+
+def test_weights_of_stcn_are_calibrated_on_videos_of_a_user(tmp_path, capsys):
+    """Weights of no training: nothing is found, which figures say rather than 0."""
+    torch.manual_seed(0)
+    torch.save(STCN().state_dict(), tmp_path / 'stcn.pth')
+    clip = generate_clip('occlusion', 40, (48, 64))
+    for number in range(5):
+        for index, (image, label_map) in enumerate(clip[5 * number:5 * number + 14]):
+            for folder, pixels in (('images', image[..., ::-1]), ('masks', label_map)):
+                place = tmp_path / 'videos' / f'{number}' / folder
+                place.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(place / f'{index:05d}.png'), pixels)
+    out = tmp_path / 'mine.safetensors'
+    assert main(['calibrate', str(tmp_path / 'stcn.pth'), '--model', 'stcn', '--videos',
+                 str(tmp_path / 'videos'), '--clips', '0', '--rounds', '1', '--out', str(out),
+                 '--quiet']) == 0
+    said = capsys.readouterr().out
+    assert 'AUROC for IoU below 0.5 undefined' in said and 'there are none' in said
+    assert f'wrote {out}' in said
+    assert judge_of(load_network('stcn', out)).note == ''
+    assert judge_of(load_network('stcn', tmp_path / 'stcn.pth')).note == UNCALIBRATED
 
 
 def test_the_command_writes_the_judge_into_the_weights(tmp_path, capsys):

@@ -16,10 +16,12 @@ from safetensors.torch import save_file
 
 from stm_ros.cli.calibrate import write_judged
 from stm_ros.cli.main import main
+from stm_ros.doctor.weights import check_given_weights
 from stm_ros.evaluation.judge_fitting import fit_judge
 from stm_ros.evaluation.rollouts import Observation
 from stm_ros.inference.judge import SIGHT_CUES
 from stm_ros.inference.judge import TRACK_CUES
+from stm_ros.inference.judge import UNCALIBRATED
 from stm_ros.networks import downloading
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.checkpoints import read_checkpoint
@@ -249,7 +251,7 @@ def test_check_recognises_the_network_by_itself(stcn_file, capsys):
     assert "it is a checkpoint of 'stcn'" in capsys.readouterr().err
 
 
-def test_calibrated_weights_of_stcn_say_what_confidence_means(tmp_path, stcn_file):
+def test_calibrated_weights_of_stcn_say_what_confidence_means(tmp_path, stcn_file, capsys):
     out = tmp_path / 'calibrated.safetensors'
     random = np.random.default_rng(0)
     judge = fit_judge([Observation(random.normal(size=len(SIGHT_CUES) + len(TRACK_CUES)), 0.3,
@@ -257,6 +259,14 @@ def test_calibrated_weights_of_stcn_say_what_confidence_means(tmp_path, stcn_fil
     write_judged(stcn_file, 'stcn', judge.to_json(), out)
     network = load_network('stcn', out)
     assert network.metadata['network'] == 'stcn'
+    for path, note in ((out, ''), (stcn_file, UNCALIBRATED)):
+        assert main(['weights', 'check', str(path)]) == 0
+        said = capsys.readouterr().out
+        assert ('confidence is not calibrated' if note else 'confidence is calibrated') in said
+        assert 'mean' not in said, 'the numbers of a judge say nothing to people'
+        [finding] = check_given_weights('stcn', str(path))
+        assert ('not calibrated' in finding.text) == bool(note)
+        assert Tracker(load_network('stcn', path)).runner.judge.note == note
     tracker = Tracker(network, TrackerConfig(dtype='float32', max_frames=2))
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     tracker.add_reference(image, np.pad(np.ones((32, 32), np.uint8), 16))

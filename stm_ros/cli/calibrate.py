@@ -74,8 +74,8 @@ def run(arguments: Namespace) -> int:
         answers, truth = left_out(observations), np.array([each.iou for each in observations])
         said = assess_calibration(answers, truth)
         print(f'round {number}: {said.observations} masks; on sequences left out: expected '
-              f'calibration error {said.error:.3f}, Spearman {said.rank_correlation or 0:.2f}, '
-              f'AUROC for IoU below 0.5 {said.failure_auroc or 0:.2f}', flush=True)
+              f'calibration error {said.error:.3f}, Spearman {_figure(said.rank_correlation)}, '
+              f'AUROC for IoU below 0.5 {_figure(said.failure_auroc)}', flush=True)
         print(_threshold_table(answers, truth), flush=True)
     write_judged(arguments.weights, arguments.model, judge_text, arguments.out)
     print(f'wrote {arguments.out}')
@@ -100,10 +100,15 @@ def _threshold_table(answers: 'np.ndarray', truth: 'np.ndarray') -> str:
     right, wrong = answers[truth >= 0.5], answers[truth == 0]
     rows = ['below   masks with IoU of 0.5 or more   masks on nothing of the target']
     for level in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5):
-        shares = [100 * float((part < level).mean()) if len(part) else 0.0
+        shares = [f'{100 * float((part < level).mean()):.1f} %' if len(part) else 'there are none'
                   for part in (right, wrong)]
-        rows.append(f'{level:.2f} {shares[0]:27.1f} % {shares[1]:32.1f} %')
+        rows.append(f'{level:.2f} {shares[0]:>29} {shares[1]:>34}')
     return '\n'.join(rows)
+
+
+def _figure(value: float | None) -> str:
+    """A figure that there may be none of, such as of failures where nothing failed."""
+    return 'undefined' if value is None else f'{value:.2f}'
 
 
 def _spread(items: list, most: int) -> list:

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_argument_group('what to replay')
     what.add_argument('library', metavar='MANIFEST|FOLDER', help='YAML with a list '
-                      '"recordings", or a folder that is searched for bags and videos')
+                      '"recordings", or a folder that is searched for bags and videos; a path, or '
+                      'an address such as s3://bucket/bags')
     what.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for results, '
                       'tables and the report; what is done there is not done again')
     what.add_argument('--reference-mask', help='mask of the targets in the first frame, or in '
@@ -78,16 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.expect is not None and not arguments.expect.is_dir():
         raise InputError(f'--expect {arguments.expect} is no folder; the --out of an earlier run '
                          'is accepted')
-    from stm_ros.fleet.library import local_path
+    from stm_ros.fleet.library import library_at
     from stm_ros.fleet.library import read_library
     from stm_ros.fleet.report import write_report
     from stm_ros.fleet.results import write_outcomes
     from stm_ros.fleet.results import write_tables
-    recordings = read_library(local_path(arguments.library), _defaults(arguments))
+    library = library_at(arguments.library)
+    recordings = read_library(library, _defaults(arguments))
     settings = _settings(arguments)
     # what cannot be used is said before any worker starts
     settings.digest()
-    _own_results(arguments, local_path(arguments.library), recordings)
+    _own_results(arguments, library, recordings)
     from stm_ros.fleet.replaying import ReplayWorker
     pool, engine = make_pool(arguments, ReplayWorker.maker(settings), len(recordings))
     with pool:
@@ -97,22 +99,22 @@ def run(arguments: argparse.Namespace) -> int:
     return _tell(outcomes, written)
 
 
-def _own_results(arguments: argparse.Namespace, library: Path, recordings: 'list[Recording]'
-                 ) -> None:
+def _own_results(arguments: argparse.Namespace, library: Path | str,
+                 recordings: 'list[Recording]') -> None:
     """Make sure that the fleet's files replace nothing of others; what is replayed looks itself.
 
     :raises InputError: where they do, or where recordings are read from the folder of results.
     """
-    from stm_ros.fleet.library import files_of
+    from stm_ros.fleet.library import paths_of
     from stm_ros.fleet.results import names_of_results
     from stm_ros.vision.output_folder import own_living_files
     from stm_ros.vision.output_folder import refuse_overlap
     read = [Path(each) for each in (arguments.expect, arguments.weights) if each is not None]
-    for recording in recordings:
-        shown = files_of(recording)
-        read += shown if recording.is_remote else [Path(recording.source), *shown]
-    refuse_overlap(arguments.out, [library, *read])
-    if library.is_dir() and library.resolve() in arguments.out.resolve().parents:
+    if isinstance(library, Path):
+        read.append(library)
+    refuse_overlap(arguments.out, [*read, *paths_of(recordings)])
+    if isinstance(library, Path) and library.is_dir() \
+            and library.resolve() in arguments.out.resolve().parents:
         raise InputError(f'--out {arguments.out} lies in the library, where the next run would '
                          'take result bags for recordings: name another folder')
     own_living_files(arguments.out, names_of_results(each.name for each in recordings))
@@ -170,19 +172,28 @@ def _replayed(pool: 'Pool', recordings: 'list[Recording]') -> 'list[Outcome]':
     from dataclasses import replace
 
     from stm_ros.fleet.replaying import Outcome
+    from stm_ros.fleet.results import MOST_PICTURES
+    from stm_ros.fleet.results import frames_shown
+    from stm_ros.fleet.results import keep_worst_pictures
     from stm_ros.fleet.results import losses_of
     from stm_ros.fleet.results import status_of
     outcomes: dict[int, Outcome] = {}
+    pictures = 0
     for answer in pool.run(recordings):
         recording = recordings[answer.index]
         outcome = answer.value
         if answer.error is not None:
             outcome = Outcome(recording.name, recording.source, reason=answer.error)
         outcome = outcomes[answer.index] = replace(outcome, losses=answer.losses)
+        pictures += len(frames_shown(outcome))
+        if pictures > 2 * MOST_PICTURES:
+            keep_worst_pictures(outcomes, MOST_PICTURES)
+            pictures = MOST_PICTURES
         said = (status_of(outcome), outcome.reason or f'{outcome.frames} frames',
                 losses_of(outcome), *outcome.notes)
         print(f'[{len(outcomes)}/{len(recordings)}] {recording.name}: '
               + '; '.join(filter(None, said)), file=sys.stderr, flush=True)
+    keep_worst_pictures(outcomes, MOST_PICTURES)
     return [outcomes[index] for index in range(len(recordings))]
 
 

@@ -90,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     torch.use_deterministic_algorithms(True, warn_only=True)
     tracker = Tracker.from_pretrained(arguments.model, arguments.weights, arguments.device,
                                       TrackerConfig(max_streams=len(sources)))
+    if tracker.runner.judge.note:
+        print(f'stm: note: {tracker.runner.judge.note}', file=sys.stderr)
 
     def show_first(first: Frame) -> None:
         image = (first.image if arguments.reference_image is None

@@ -106,6 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     torch.use_deterministic_algorithms(True, warn_only=True)
     config = changed_config({}, arguments.settings)
     tracker = Tracker.from_pretrained(arguments.model, arguments.weights, arguments.device, config)
+    if tracker.runner.judge.note:
+        print(f'stm: note: {tracker.runner.judge.note}', file=sys.stderr)
     progress = Progress(_frame_count(source, arguments.max_frames))
 
     def show_reference(first: Frame) -> None:

@@ -118,6 +118,7 @@ def _common_head(paths: list[Path]) -> 'dict[str, dict]':
 
 def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
     """Load what should fit `model`, or the network that the file is of, and print what it is."""
+    from stm_ros.inference.judge import judge_of
     from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
     from stm_ros.networks.checkpoints import load_network
     from stm_ros.networks.checkpoints import read_checkpoint
@@ -129,11 +130,11 @@ def _load(path: Path, model: str | None) -> 'SpaceTimeNetwork':
     count = sum(tensor.numel() for tensor in network.parameters())
     print(f'{path} fits {name}: {count / 1e6:.1f} million parameters')
     for key, value in sorted(network.metadata.items()):
-        print(f'  {key}: {value}')
+        if key != 'judge':
+            print(f'  {key}: {value}')
     if name == 'stm_lite':
         _say_head(path)
-    if 'calibration' not in network.metadata:
-        print('  confidence is not calibrated: `stm calibrate` fits it on annotated video')
+    print(f"  {judge_of(network).note or 'confidence is calibrated: a judge of masks is there'}")
     return network
 
 
@@ -239,7 +240,7 @@ def _write(networks: 'list[SpaceTimeNetwork]', head: 'dict[str, dict]', out: Pat
                        else mean.to(first.dtype)).contiguous()
     metadata = divided(networks[0].metadata)[0]
     if len(networks) > 1:
-        metadata.pop('calibration', None)
+        metadata.pop('judge', None)
     state.update(head.get('state', {}))
     metadata.update(head.get('metadata', {}))
     with new_file(out) as partial:

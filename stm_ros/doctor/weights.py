@@ -9,6 +9,7 @@ from pathlib import Path
 from stm_ros.doctor.findings import Finding
 from stm_ros.doctor.findings import fault
 from stm_ros.doctor.findings import ok
+from stm_ros.inference.judge import judge_of
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import CheckpointError
 from stm_ros.networks.checkpoints import load_network
@@ -51,6 +52,6 @@ def check_given_weights(model: str, weights: str) -> list[Finding]:
         network = load_network(model, weights)
     except CheckpointError as error:
         return [fault('weights', str(error), '`stm weights check FILE` says what a file holds')]
-    calibrated = 'calibration' in getattr(network, 'metadata', {})
+    calibrated = judge_of(network).is_calibrated
     return [ok('weights', f'{weights} fits {model}, '
                + ('calibrated' if calibrated else 'its confidence is not calibrated'))]

@@ -29,7 +29,7 @@ _JPEG_QUALITY = 80
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """A frame, its IoU with what was expected, and both masks on it as a JPEG in base64."""
+    """A frame, its IoU with what was expected, and both masks on it as a JPEG in base64, or ''."""
 
     index: int
     iou: float

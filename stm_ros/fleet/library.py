@@ -1,6 +1,6 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Which recordings there are: a manifest, or a folder of bags and videos."""
+"""Which recordings there are: a manifest, or a folder of bags and videos, here or elsewhere."""
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import replace
 from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 import yaml
 
+from stm_ros.fleet.remote import Found
+from stm_ros.fleet.remote import beside
+from stm_ros.fleet.remote import exists_at
+from stm_ros.fleet.remote import is_address
+from stm_ros.fleet.remote import look_at
+from stm_ros.fleet.remote import name_at
+from stm_ros.fleet.remote import read_text_at
 from stm_ros.replay.bag_names import METADATA
 from stm_ros.replay.bag_names import STORAGE_SUFFIXES
 from stm_ros.replay.bag_names import storage_suffix
@@ -31,8 +39,8 @@ class Recording:
     """One recording and how its targets are shown; the names are those of `stm replay`.
 
     name: tells it from the others of the library, and names its folder. source: a path, or the
-    address of a file or bag folder as fsspec takes it, such as s3://bucket/bag.mcap. references: a
-    folder of known objects, as `stm memory export` writes it.
+    address of a file or bag folder as fsspec takes it, such as s3://bucket/bag.mcap; so are those
+    that show targets. references: a folder of known objects, as `stm memory export` writes it.
     """
 
     name: str
@@ -68,76 +76,115 @@ class Recording:
     @property
     def is_remote(self) -> bool:
         """Whether the source is an address rather than a path."""
-        return '://' in self.source
+        return is_address(self.source)
+
+    @property
+    def shown_by(self) -> dict[str, str]:
+        """The files and folders that show its targets, by field."""
+        return {name: value for name in SHOWN_BY if (value := getattr(self, name)) is not None}
 
 
 _FIELDS = {field.name for field in fields(Recording)}
+#: fields of what shows targets, each a path or an address
+SHOWN_BY = ('reference_image', 'reference_mask', 'references')
 
 
-def local_path(address: str) -> Path:
-    """The path of a manifest or folder, which may be given as file://...
-
-    :raises InputError: for an address elsewhere; a manifest's recordings may be there.
-    """
-    if address.startswith('file://'):
-        return Path(unquote(urlsplit(address).path))
-    if '://' in address:
-        raise InputError(f'{address}: a manifest or folder of this machine is needed; its '
-                         'recordings may be at such addresses, one "source" each')
-    return Path(address)
+def library_at(place: str) -> Path | str:
+    """A path of this machine, which may be given as file://..., or else the address as it is."""
+    if place.startswith('file://'):
+        return Path(unquote(urlsplit(place).path))
+    return place if is_address(place) else Path(place)
 
 
-def read_library(path: Path, defaults: dict[str, Any]) -> list[Recording]:
+def read_library(library: Path | str, defaults: dict[str, Any]) -> list[Recording]:
     """The recordings of a manifest or of a folder, in order of name.
 
-    :param defaults: values of Recording for what the manifest does not say.
+    :param library: as library_at gives it. :param defaults: values of Recording for what the
+        manifest does not say.
     :raises InputError: naming the file and entry that cannot be used.
     """
-    if path.is_dir():
-        recordings = [Recording(name, str(source), **_shown_beside(source, defaults))
-                      for name, source in _found_in(path)]
+    files = _files_in(library)
+    if files is not None:
+        recordings = _of_folder(files, defaults)
         if not recordings:
-            raise InputError(f'{path} holds no bag (a folder with metadata.yaml, '
+            raise InputError(f'{library} holds no bag (a folder with metadata.yaml, '
                              f'{", ".join(STORAGE_SUFFIXES)}) and no video '
                              f'({", ".join(VIDEO_SUFFIXES)})')
     else:
-        recordings = _of_manifest(path, defaults)
+        recordings = _of_manifest(library, defaults)
     if len(recordings) > MOST_RECORDINGS:
-        raise InputError(f'{path} has {len(recordings)} recordings; up to {MOST_RECORDINGS} are '
-                         'accepted')
+        raise InputError(f'{library} has {len(recordings)} recordings; up to {MOST_RECORDINGS} '
+                         'are accepted')
     names = [recording.name for recording in recordings]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(f'{path} has several recordings named {", ".join(twice[:5])}')
+        raise InputError(f'{library} has several recordings named {", ".join(twice[:5])}')
     return sorted(recordings, key=lambda recording: recording.name)
 
 
-def _found_in(folder: Path) -> list[tuple[str, Path]]:
-    """Bags and videos below a folder, with a name made of their place in it."""
-    bags = {path.parent for path in folder.rglob(METADATA)}
-    files = [path for path in folder.rglob('*') if path.parent not in bags
-             and (storage_suffix(path) is not None or path.suffix.lower() in VIDEO_SUFFIXES)]
-    found = []
-    for path in sorted([*bags, *files]):
-        place = path.relative_to(folder)
-        words = [*place.parts[:-1], place.name if path in bags else place.stem]
-        found.append((re.sub(r'[^\w.@+-]', '_', '-'.join(words)).lstrip('.') or 'bag', path))
-    return found
+@dataclass(frozen=True)
+class _Files:
+    """The files of a library's folder, by their places in it."""
+
+    folder: Path | Found
+    names: frozenset[PurePosixPath]
+
+    def at(self, name: PurePosixPath) -> str:
+        """The path or address of one of them, or of a folder among them."""
+        if isinstance(self.folder, Path):
+            return str(self.folder / name)
+        return self.folder.address_of(name.as_posix()) if name.name else self.folder.address
+
+    def mask_of(self, place: PurePosixPath) -> str | None:
+        """The mask beside a bag or video, if there is one."""
+        stem = place.name if place not in self.names else place.stem
+        if stem:
+            mask = place.with_name(stem + _MASK_SUFFIX)
+            return self.at(mask) if mask in self.names else None
+        if isinstance(self.folder, Path):
+            # the folder is itself a bag
+            beside_it = self.folder.resolve().with_name(self.folder.resolve().name + _MASK_SUFFIX)
+            return str(beside_it) if beside_it.is_file() else None
+        address = self.folder.address.rstrip('/')
+        mask_there = beside(address, name_at(address) + _MASK_SUFFIX)
+        return mask_there if exists_at(mask_there) else None
 
 
-def _shown_beside(source: Path, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The defaults, or the mask that lies beside a recording and counts more."""
-    mask = source.with_name((source.name if source.is_dir() else source.stem) + _MASK_SUFFIX)
-    if not mask.is_file():
-        return defaults
-    kept = {name: value for name, value in defaults.items()
-            if name not in ('box', 'references', 'reference_image')}
-    return {**kept, 'reference_mask': str(mask)}
+def _files_in(library: Path | str) -> _Files | None:
+    """The files of a folder here or elsewhere; None for a file, such as a manifest."""
+    if isinstance(library, Path):
+        if not library.is_dir():
+            return None
+        return _Files(library, frozenset(
+            PurePosixPath(path.relative_to(library)) for path in library.rglob('*')
+            if path.is_file()))
+    found = look_at(library)
+    return _Files(found, frozenset(map(PurePosixPath, found.files))) if found.is_folder else None
 
 
-def _of_manifest(path: Path, defaults: dict[str, Any]) -> list[Recording]:
+def _of_folder(files: _Files, defaults: dict[str, Any]) -> list[Recording]:
+    """Bags and videos among files, with a name made of their place."""
+    bags = {name.parent for name in files.names if name.name == METADATA}
+    single = [name for name in files.names if name.parent not in bags and (
+        storage_suffix(Path(name)) is not None or name.suffix.lower() in VIDEO_SUFFIXES)]
+    made = []
+    for place in sorted([*bags, *single]):
+        last = place.name if place in bags else place.stem
+        name = re.sub(r'[^\w.@+-]', '_', '-'.join([*place.parts[:-1], last])).lstrip('.') or 'bag'
+        mask, shown = files.mask_of(place), defaults
+        if mask is not None:
+            # what lies beside a recording counts more
+            shown = {field: value for field, value in defaults.items()
+                     if field not in ('box', 'references', 'reference_image')}
+            shown = {**shown, 'reference_mask': mask}
+        made.append(Recording(name, files.at(place), **shown))
+    return made
+
+
+def _of_manifest(path: Path | str, defaults: dict[str, Any]) -> list[Recording]:
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = yaml.safe_load(read_text_at(path) if isinstance(path, str)
+                                 else path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{path} is no folder, and cannot be read as a manifest: {error}'
                          ) from error
@@ -159,9 +206,9 @@ def _of_manifest(path: Path, defaults: dict[str, Any]) -> list[Recording]:
         if unknown:
             raise InputError(f'{where}: {", ".join(map(str, unknown))} is not accepted; accepted '
                              f'are {", ".join(sorted(_FIELDS))}')
-        values.setdefault('name', Path(entry['source'].rstrip('/')).stem)
+        values.setdefault('name', Path(name_at(entry['source'])).stem)
         try:
-            made.append(_beside(Recording(**values), path.parent))
+            made.append(_beside(Recording(**values), path))
         except (InputError, TypeError) as error:
             raise InputError(f'{where}: {error}') from error
     return made
@@ -178,21 +225,19 @@ def _merged(*levels: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _beside(recording: Recording, folder: Path) -> Recording:
+def _beside(recording: Recording, manifest: Path | str) -> Recording:
     """With relative paths taken from where the manifest lies."""
-    def placed(value: str | None) -> str | None:
-        return value if value is None or '://' in value else str(folder / value)
-    source = placed(recording.source)
-    assert source is not None
-    return replace(recording, source=source, reference_image=placed(recording.reference_image),
-                   reference_mask=placed(recording.reference_mask),
-                   references=placed(recording.references))
+    def placed(value: str) -> str:
+        if is_address(value):
+            return value
+        return beside(manifest, value) if isinstance(manifest, str) \
+            else str(manifest.parent / value)
+    shown: dict[str, Any] = {name: placed(value) for name, value in recording.shown_by.items()}
+    return replace(recording, source=placed(recording.source), **shown)
 
 
-def files_of(recording: Recording) -> Iterable[Path]:
-    """The local files that show the recording's targets."""
-    for name in (recording.reference_image, recording.reference_mask, recording.references):
-        if name is not None:
-            path = Path(name)
-            inside = path.rglob('*') if path.is_dir() else [path]
-            yield from sorted(each for each in inside if not each.is_dir())
+def paths_of(recordings: Iterable[Recording]) -> list[Path]:
+    """Everything of this machine that they are read from, each once: files and folders."""
+    read = {place for recording in recordings
+            for place in (recording.source, *recording.shown_by.values())}
+    return [Path(place) for place in sorted(read) if not is_address(place)]

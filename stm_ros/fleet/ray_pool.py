@@ -26,6 +26,8 @@ _ADVICE = ('; is it running, and is its token the one in RAY_AUTH_TOKEN, RAY_AUT
            '~/.ray/auth_token here?')
 #: after which a cluster counts as not there when it is asked whether it wants a token
 _ANSWER_SECONDS = 20
+#: a cluster that grows on demand may need some minutes for its first machine
+PATIENCE_SECONDS = 900
 
 
 def is_ray_there() -> bool:
@@ -64,38 +66,83 @@ class RayPool(Pool):
         self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         # unpacked where its failure can be told: a machine of a cluster may lack the program
         self._birth = pickle.dumps(make_worker), os.getcwd()
+        # an answer may also be lost after it was made, with the machine that held it
+        errors = ray.exceptions
+        self._lost = (errors.RayActorError, errors.ObjectLostError, errors.OutOfMemoryError,
+                      errors.NodeDiedError, errors.WorkerCrashedError)
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, int]] = {}
+        self._births: dict[Any, Any] = {}
+        self._stillborn = 0
+        self._and_gpus = f' and {gpus:g} of its GPUs' if gpus else ''
 
     def run(self, tasks: Sequence[Any]) -> Iterator[Answer]:
         """Do all tasks; see Pool."""
         waiting, losses = deque(range(len(tasks))), Counter[int]()
         while waiting or self._busy:
-            while waiting and (self._idle or len(self._busy) < self._workers):
-                actor = self._idle.pop() if self._idle else self._actor.remote(*self._birth)
-                index = waiting.popleft()
-                self._busy[actor.do.remote(tasks[index])] = (actor, index)
-            [ready], _ = self._ray.wait(list(self._busy), num_returns=1)
-            answer = self._take(ready, losses, waiting)
-            if answer is not None:
-                yield answer
+            self._hand_out(tasks, waiting)
+            ready, _ = self._ray.wait([*self._busy, *self._births], num_returns=1,
+                                      timeout=PATIENCE_SECONDS, fetch_local=False)
+            if ready and ready[0] in self._births:
+                self._welcome(ready[0])
+            elif ready:
+                answer = self._take(ready[0], losses, waiting)
+                if answer is not None:
+                    yield answer
+            elif not self._busy:
+                raise PoolError(f'no worker could begin within {PATIENCE_SECONDS} s: each needs a '
+                                f'processor of the cluster{self._and_gpus}')
 
     def close(self) -> None:
         """End all workers, and the cluster where this has started it."""
         self._idle.clear()
         self._busy.clear()
+        self._births.clear()
         self._ray.shutdown()
+
+    def _hand_out(self, tasks: Sequence[Any], waiting: deque[int]) -> None:
+        """Give tasks to workers that have begun; begin more where there is too little of them.
+
+        A cluster may have fewer processors than workers were asked for, or lose some: what waits
+        for a processor must hold no task.
+        """
+        while waiting and self._idle:
+            actor, index = self._idle.pop(), waiting.popleft()
+            self._busy[actor.do.remote(tasks[index])] = (actor, index)
+        free = self._workers - len(self._busy) - len(self._idle)
+        for _ in range(min(free, len(waiting)) - len(self._births)):
+            actor = self._actor.remote(*self._birth)
+            self._births[actor.begin.remote()] = actor
+
+    def _welcome(self, ready: Any) -> None:
+        actor = self._births.pop(ready)
+        try:
+            why = self._ray.get(ready)
+        except self._lost as error:
+            # with its machine, or by a machine that cannot do it: then the next cannot either
+            self._stillborn += 1
+            if self._stillborn <= self._workers + self._retries:
+                return
+            why = _first_line(error)
+        if why is not None:
+            raise PoolError(f'a worker cannot begin: {why}')
+        self._idle.append(actor)
 
     def _take(self, ready: Any, losses: Counter[int], waiting: deque[int]) -> Answer | None:
         actor, index = self._busy.pop(ready)
         try:
             kind, content = self._ray.get(ready)
-        except self._ray.exceptions.RayActorError as error:
-            return self._after_loss(index, losses, waiting, str(error).splitlines()[0])
+        except self._lost as error:
+            return self._after_loss(index, losses, waiting, _first_line(error))
+        except self._ray.exceptions.RayTaskError as error:
+            # the task does not fit through the line, in either direction
+            kind, content = 'error', _first_line(error.cause)
         self._idle.append(actor)
-        if kind == 'broken':
-            raise PoolError(f'a worker cannot begin: {content}')
         return Answer(index, **{kind: content}, losses=losses[index])
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), '') or repr(error)
 
 
 def _agree_on_token(address: str) -> None:
@@ -124,8 +171,7 @@ def _asks_for_token(address: str) -> bool:
 
 
 class _Actor:
-    """A worker in an actor. What it makes is made with the first task, so that it can say why not.
-    """
+    """A worker in an actor, which has begun once it has made what it works with."""
 
     def __init__(self, maker: bytes, folder: str) -> None:
         """Take what makes the worker; relative paths count from `folder`, where it is there."""
@@ -134,13 +180,16 @@ class _Actor:
         self._maker = maker
         self._worker: Any = None
 
+    def begin(self) -> str | None:
+        """Why the worker cannot be made, if so."""
+        try:
+            self._worker = pickle.loads(self._maker)()
+        except Exception as error:
+            return describe(error)
+        return None
+
     def do(self, task: Any) -> tuple[str, Any]:
         """The value, or what went wrong."""
-        if self._worker is None:
-            try:
-                self._worker = pickle.loads(self._maker)()
-            except Exception as error:
-                return 'broken', describe(error)
         try:
             return 'value', self._worker.do(task)
         except Exception as error:

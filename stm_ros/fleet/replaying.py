@@ -3,9 +3,11 @@
 """A worker that replays recordings, one network for all of them."""
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import dataclass
-from dataclasses import fields
+from dataclasses import replace
+from functools import cached_property
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ import torch
 from stm_ros import __version__
 from stm_ros.fleet.comparing import Comparison
 from stm_ros.fleet.comparing import compare_with
-from stm_ros.fleet.content import brought_here
 from stm_ros.fleet.content import content_digest
 from stm_ros.fleet.content import digest_of_files
 from stm_ros.fleet.content import digest_of_text
+from stm_ros.fleet.library import SHOWN_BY
 from stm_ros.fleet.library import Recording
-from stm_ros.fleet.library import files_of
+from stm_ros.fleet.remote import bring
+from stm_ros.fleet.remote import folder_for_copies
+from stm_ros.fleet.remote import is_address
+from stm_ros.fleet.remote import marks_at
 from stm_ros.inference.prompting import segmenter_for
 from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
 from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
@@ -29,6 +34,7 @@ from stm_ros.networks.stm_lite import STMLite
 from stm_ros.replay.frames import Frame
 from stm_ros.replay.offline import replay
 from stm_ros.replay.reference import show_reference
+from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.sources import open_source
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -126,25 +132,25 @@ class ReplayWorker:
     def do(self, recording: Recording) -> Outcome:
         """Replay one recording, unless that was done; a recording that cannot be used is told."""
         try:
-            key = self._key(recording)
-            outcome = read_done(Path(self.settings.out), recording.name, key)
-            if outcome is None or self.settings.expect is not None:
-                with brought_here(recording) as path:
-                    outcome = outcome or self._replay(recording, path, key)
-                    return self._compared(outcome, recording, path)
-            return outcome
+            with ExitStack() as stack:
+                local = _LocalCopy(recording, stack)
+                key = self._key(recording, local)
+                outcome = read_done(Path(self.settings.out), recording.name, key)
+                outcome = outcome or self._replay(local.recording, recording.source, key)
+                return self._compared(outcome, local)
         except (StmError, OSError) as error:
             return Outcome(recording.name, recording.source, reason=str(error))
 
-    def _key(self, recording: Recording) -> str:
+    def _key(self, recording: Recording, local: '_LocalCopy') -> str:
         shown = {name: value for name, value in asdict(recording).items()
-                 if name not in ('name', 'source', 'reference_image', 'reference_mask',
-                                 'references')}
-        return digest_of_text(self._digest, content_digest(recording), shown,
-                              digest_of_files(files_of(recording)))
+                 if name not in ('name', 'source', *SHOWN_BY)}
+        return digest_of_text(
+            self._digest, local.digest_of('source'), shown,
+            {name: local.digest_of(name) for name in recording.shown_by})
 
-    def _replay(self, recording: Recording, path: Path, key: str) -> Outcome:
-        source = open_source(path, recording.topic, recording.rate)
+    def _replay(self, recording: Recording, address: str, key: str) -> Outcome:
+        """Replay what is here, whose outcome names where it came from."""
+        source = open_source(recording.source, recording.topic, recording.rate)
         tracker = Tracker(self._network, self.settings.config, self.settings.device)
         out = Path(self.settings.out)
         _done_file(out, recording.name).unlink(missing_ok=True)
@@ -156,9 +162,10 @@ class ReplayWorker:
             TargetSummary(target, tracker.targets[target], round(confidence, 6),
                           summary.frames_lost[target])
             for target, confidence in sorted(summary.mean_confidence.items()))
-        outcome = Outcome(recording.name, recording.source, None, key, summary.frames,
+        outcome = Outcome(recording.name, address, None, key, summary.frames,
                           round(time.monotonic() - started, 3), targets,
-                          notes=tuple(source.notes[:MOST_NOTES]))
+                          notes=tuple(filter(None, (*source.notes[:MOST_NOTES],
+                                                    tracker.runner.judge.note))))
         _write_done(out, outcome)
         return outcome
 
@@ -182,15 +189,51 @@ class ReplayWorker:
         tracker.add_reference(image, shown.label_map, labels, stamp_ns=first.stamp_ns,
                               place_hint=recording.reference_image is None)
 
-    def _compared(self, outcome: Outcome, recording: Recording, path: Path) -> Outcome:
+    def _compared(self, outcome: Outcome, local: '_LocalCopy') -> Outcome:
         if self.settings.expect is None:
             return outcome
-        values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
-        values['comparison'] = compare_with(
+
+        def again() -> FrameSource:
+            here = local.recording
+            return open_source(here.source, here.topic, here.rate)
+        return replace(outcome, comparison=compare_with(
             Path(self.settings.expect) / RECORDINGS / outcome.name,
-            Path(self.settings.out) / RECORDINGS / outcome.name, self.settings.min_iou,
-            lambda: open_source(path, recording.topic, recording.rate))
-        return Outcome(**values)
+            Path(self.settings.out) / RECORDINGS / outcome.name, self.settings.min_iou, again))
+
+
+class _LocalCopy:
+    """A recording and what shows its targets, brought here where and when that is needed."""
+
+    def __init__(self, recording: Recording, stack: ExitStack) -> None:
+        """Take a recording; what is brought is removed as `stack` ends."""
+        self._recording, self._stack = recording, stack
+
+    @cached_property
+    def recording(self) -> Recording:
+        """With paths of this machine.
+
+        :raises InputError: where something cannot be had.
+        """
+        places = {'source': self._recording.source, **self._recording.shown_by}
+        brought: dict[str, Any] = {
+            name: self._brought(place) for name, place in places.items() if is_address(place)}
+        return replace(self._recording, **brought)
+
+    def digest_of(self, field: str) -> str:
+        """Of the content of one of its files or folders, or of what its host says of that.
+
+        A host that says nothing by which versions differ makes it be brought here to be read.
+
+        :raises InputError: where it is not there.
+        """
+        place = getattr(self._recording, field)
+        marks = marks_at(place) if is_address(place) else None
+        if marks is not None:
+            return digest_of_text(marks)
+        return content_digest(Path(getattr(self.recording, field)))
+
+    def _brought(self, address: str) -> str:
+        return str(bring(address, self._stack.enter_context(folder_for_copies())))
 
 
 def read_done(out: Path, name: str, key: str) -> Outcome | None:

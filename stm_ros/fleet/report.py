@@ -12,6 +12,7 @@ from stm_ros.fleet.replaying import RECORDINGS
 from stm_ros.fleet.replaying import FleetSettings
 from stm_ros.fleet.replaying import Outcome
 from stm_ros.fleet.results import REPORT
+from stm_ros.fleet.results import frames_shown
 from stm_ros.fleet.results import losses_of
 from stm_ros.fleet.results import status_of
 from stm_ros.vision.output_folder import write_atomically
@@ -123,11 +124,14 @@ def _worst_section(outcomes: Sequence[Outcome], settings: FleetSettings) -> str:
     if settings.expect is None:
         return ''
     figures = []
-    for outcome in outcomes[:MOST_ROWS]:
-        for frame in outcome.comparison.worst if outcome.comparison else ():
+    for outcome in outcomes:
+        for frame in frames_shown(outcome):
             figures.append(
                 f'<figure><img alt="expected and found masks" '
                 f'src="data:image/jpeg;base64,{frame.picture}"><figcaption>'
                 f'{escape(outcome.name)}, frame {frame.index}: IoU {frame.iou:.3f}</figcaption>'
                 '</figure>')
+    found = sum(len(outcome.comparison.worst) for outcome in outcomes if outcome.comparison)
+    if len(figures) < found:
+        figures.append(f'<p>{found - len(figures)} more are in fleet.json, without pictures.</p>')
     return '<h2>Worst frames</h2>\n' + ('\n'.join(figures) or '<p>None differs.</p>')

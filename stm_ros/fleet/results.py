@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fleet's results as tables: one row a recording and target, one row a frame and target."""
 import csv
+import heapq
 import json
 import os
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import asdict
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from stm_ros.fleet.comparing import PREDICTIONS
+from stm_ros.fleet.comparing import WorstFrame
 from stm_ros.fleet.comparing import read_entries
 from stm_ros.fleet.replaying import RECORDINGS
 from stm_ros.fleet.replaying import STATE
@@ -25,6 +28,8 @@ OVERVIEW, REPORT = 'fleet.json', 'report.html'
 _TABLES = 'recordings_table', 'frames_table'
 #: rows that are held at a time
 ROWS_AT_A_TIME = 20_000
+#: that are held and shown, of the worst frames of all recordings
+MOST_PICTURES = 300
 _FRAME_COLUMNS = {
     'recording': 'string', 'frame': 'int64', 'stamp_ns': 'int64', 'target': 'uint8',
     'label': 'string', 'state': 'string', 'confidence': 'float32', 'x': 'float32',
@@ -54,6 +59,25 @@ def losses_of(outcome: Outcome) -> str:
     if not outcome.losses:
         return ''
     return f'{outcome.losses} worker{"" if outcome.losses == 1 else "s"} died with it'
+
+
+def keep_worst_pictures(outcomes: dict[int, Outcome], most: int) -> None:
+    """Take the pictures from all but the `most` worst frames: a whole library may differ."""
+    shown = [(frame.iou, index, place) for index, outcome in outcomes.items()
+             for place, frame in enumerate(frames_shown(outcome))]
+    kept = set(heapq.nsmallest(most, shown))
+    for index in {index for _, index, _ in set(shown) - kept}:
+        comparison = outcomes[index].comparison
+        assert comparison is not None
+        worst = tuple(frame if (frame.iou, index, place) in kept else replace(frame, picture='')
+                      for place, frame in enumerate(comparison.worst))
+        outcomes[index] = replace(outcomes[index], comparison=replace(comparison, worst=worst))
+
+
+def frames_shown(outcome: Outcome) -> list[WorstFrame]:
+    """Its worst frames that have a picture, the worst first."""
+    worst = outcome.comparison.worst if outcome.comparison else ()
+    return [frame for frame in worst if frame.picture]
 
 
 def write_tables(out: Path, outcomes: Sequence[Outcome]) -> list[Path]:

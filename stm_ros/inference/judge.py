@@ -60,6 +60,11 @@ class TrackCues:
                 self.was_lost, self.has_place]
 
 
+#: for people, of weights that carry no judge
+UNCALIBRATED = ('confidence is not calibrated: `stm calibrate` fits it on annotated video, for '
+                'memory.top_k 0')
+
+
 @dataclass(frozen=True)
 class Judge:
     """A head of one hidden layer over SIGHT_CUES and TRACK_CUES, or nothing.
@@ -78,6 +83,11 @@ class Judge:
     def is_calibrated(self) -> bool:
         """Whether the answers are measured IoUs."""
         return self.weights is not None
+
+    @property
+    def note(self) -> str:
+        """What people should know of its answers: that they are not calibrated, or nothing."""
+        return '' if self.is_calibrated else UNCALIBRATED
 
     def __call__(self, sight: Sequence[float], track: TrackCues) -> float:
         """The IoU with the truth that a mask is expected to have, in [0, 1]."""

@@ -46,4 +46,4 @@ def make_tracker(settings: NodeSettings, config: TrackerConfig, node_name: str) 
         f'{tracker.network.name} on {tracker.device} in {tracker.precision}, '
         f'{threads} threads{"" if settings.threads else " (measured)"}, '
         f'{layout.slots} memory frames ({layout.bytes / 1e6:.0f} MB)'
-        f'{"; " if known else ""}{known}'))
+        + ''.join(f'; {said}' for said in (known, tracker.runner.judge.note) if said)))

@@ -12,6 +12,9 @@ from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import read_mask
 from stm_ros.vision.masks import binary_of
 
+#: of the frames of annotated video
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -62,10 +65,12 @@ def pairs_in(folder: Path, binary: bool) -> list[Pair]:
 
     :raises InputError: where the folder holds none.
     """
-    images = sorted((folder / 'images').glob('*.jpg'))
+    images = sorted(path for path in (folder / 'images').glob('*')
+                    if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'))
     pairs = [Pair(path, folder / 'masks' / f'{path.stem}.png', binary) for path in images]
     if not pairs:
-        raise InputError(f'{folder} holds no images/*.jpg with masks/*.png')
+        raise InputError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)}) in images/ with '
+                         'masks of the same name in masks/*.png')
     return pairs
 
 

@@ -133,7 +133,7 @@ class OutputFolder:
         """Remove what runs that were killed were writing."""
         for folder in self.path.glob(f'{_STAGING}*'):
             owner = _owner_of(folder)
-            if owner is not None and not _is_running(owner):
+            if owner is not None and not is_running(owner):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -304,7 +304,8 @@ def _owner_of(staging: Path) -> int | None:
         return None
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
