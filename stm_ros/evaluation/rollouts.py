@@ -11,6 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from stm_ros.evaluation.measures import region_similarity
+from stm_ros.evaluation.perturbations import PERTURBATIONS
+from stm_ros.evaluation.perturbations import Perturbation
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.synthetic.clips import TARGET_ID
 from stm_ros.synthetic.reliability_clips import CASES
@@ -32,6 +34,8 @@ BELIEVING = TrackerConfig(uncertain_below=0.0, lost_below=0.0, hysteresis=0.0)
 #: frames of a video before it cuts to another one (half of a short one), and of the other one
 CUT_AFTER = 18
 CUT_FRAMES = 10
+#: what happens to the images of videos: all that changes how things look
+SPOILS = tuple(name for name in PERTURBATIONS if name != 'frame_drop')
 _FRAME_NS = 40_000_000
 _LEAST_PIXELS = 100
 
@@ -109,6 +113,22 @@ def with_cut(frames: Sequence[Frame], other: Sequence[Frame]) -> list[Frame]:
     return [*frames[:after], *foreign, *frames[after:]]
 
 
+def spoiled(frames: Sequence[Frame], number: int) -> list[Frame]:
+    """The frames of a video that get worse: at once, or after a while, as its `number` says.
+
+    Blur, noise and darkness look as little like a reference as another thing does, and are not.
+    """
+    # of mild and clear damage, each kind in turn
+    kind = SPOILS[number % len(SPOILS)]
+    damage = Perturbation(kind, 1 + number // len(SPOILS) % 2, seed=number)
+    begins = 1 + number % 2 * min(CUT_AFTER, len(frames) // 2)
+    after = (damage.apply(frame.image, frame.truth, '', begins + index)
+             for index, frame in enumerate(frames[begins:]))
+    return [*frames[:begins], *(Frame(image, frame.truth if truth is None else truth)
+                                for (image, truth), frame in zip(after, frames[begins:],
+                                                                 strict=True))]
+
+
 def clip_frames(clip: ReliabilityClip) -> Iterator[Frame]:
     """The frames of a generated clip."""
     for frame in clip.frames():
@@ -124,8 +144,8 @@ def clips(count: int, size: tuple[int, int], seed: int = CLIP_SEED) -> Iterator[
 def observe_all(network: SpaceTimeNetwork, config: TrackerConfig, videos: Sequence[list[Pair]],
                 count: int, size: tuple[int, int], quiet: bool = False) -> list[Observation]:
     """
-    Roll a network out over videos, each as it is and with a cut to another one, and over `count`
-    generated clips of each case.
+    Roll a network out over videos, each as it is, with a cut to another one, and spoiled, and over
+    `count` generated clips of each case.
     """
     tracker = Tracker(network, config)
     found: list[Observation] = []
@@ -139,6 +159,7 @@ def observe_all(network: SpaceTimeNetwork, config: TrackerConfig, videos: Sequen
         other = video_frames(videos[(number + len(videos) // 2) % len(videos)], CUT_FRAMES)
         if len(videos) > 1 and other:
             found.extend(roll_out(tracker, with_cut(frames, other), group))
+        found.extend(roll_out(tracker, spoiled(frames, number), group))
     made = list(clips(count, size))
     for clip in tqdm(made, 'generated clips', disable=quiet):
         found.extend(roll_out(tracker, clip_frames(clip), f'{clip.case} {clip.number}'))
