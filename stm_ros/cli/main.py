@@ -19,7 +19,7 @@ _COMMANDS = {
     'calibrate': 'calibrate', 'bench': 'bench',
     'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
     'console': 'console', 'fleet': 'fleet'}
-_SUMMARIES = {
+SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'track': 'follow a target through a video, a folder of images or a camera',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='stm', description='Follow a target that was shown once, by space-time memory.')
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for name, summary in _SUMMARIES.items():
+    for name, summary in SUMMARIES.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary)
         # importing only what is asked for keeps `stm --help` quick
         if words[:1] == [name]:

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock import ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from stm_ros.node.declarations import DIAGNOSTICS
 from stm_ros.node.diagnostics import INACTIVE
 from stm_ros.node.diagnostics import StreamReport
 from stm_ros.node.diagnostics import diagnostics_message
 from stm_ros.node.graph_watch import clock_trouble
 from stm_ros.node.graph_watch import name_trouble
 from stm_ros.node.intake import ImageIntake
+from stm_ros.node.quality import class_of
+from stm_ros.node.quality import overridable
+from stm_ros.node.quality import profile_of
 from stm_ros.node.status import TrackerStatus
 from stm_ros.node.streams import CameraStream
 from stm_ros.node.watch import StreamWatch
@@ -79,7 +82,9 @@ class NodeHealth:
 
     def configure(self, period: float) -> None:
         """Publish diagnostics every `period` seconds."""
-        self._publisher = self._node.create_publisher(DiagnosticArray, '/diagnostics', 1)
+        self._publisher = self._node.create_publisher(
+            class_of(DIAGNOSTICS), DIAGNOSTICS.name, profile_of(DIAGNOSTICS.quality),
+            qos_overriding_options=overridable())
         self._timer = self._node.create_timer(period, self._publish, self._group, self._steady)
 
     def release(self) -> None:

@@ -37,7 +37,6 @@ from stm_ros.node.parameters import declare_parameters
 from stm_ros.node.parameters import parameter_values
 from stm_ros.node.publishing import StreamPublishers
 from stm_ros.node.requests import Requests
-from stm_ros.node.services import QUALITY
 from stm_ros.node.services import READ_ONLY
 from stm_ros.node.services import guarded
 from stm_ros.node.services import offer_services
@@ -50,7 +49,6 @@ from stm_ros.node.streams import ReceivedFrame
 from stm_ros.node.transitions import SteadyLifecycleNode
 from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
-from stm_ros.srv import Pause
 from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -93,8 +91,7 @@ class StmTracker(SteadyLifecycleNode):
         service_group = MutuallyExclusiveCallbackGroup()
         self._health = NodeHealth(self, self._vitals)
         self._health.on_every_second(self._autosave)
-        offer_services(self, service_group, self._submit)
-        self.create_service(Pause, '~/pause', self._pause, qos_profile=QUALITY)
+        offer_services(self, service_group, self._submit, {'pause': self._pause})
         for name in unknown_overrides(self):
             if not name.startswith('qos_overrides.'):
                 self.get_logger().warning(f'there is no parameter {name}; its value is ignored')
