@@ -11,6 +11,8 @@ from stm_ros.vision.errors import StmError
 
 USER_ERROR = 2
 PROGRAM_ERROR = 70
+#: as shells have it for what Ctrl-C ended
+INTERRUPTED = 130
 
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
@@ -44,8 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand and return its exit code.
 
     What the user can mend is printed in a line and gives 2; a fault of the program is printed
-    with its traceback and gives 70, as sysexits.h has it.
+    with its traceback and gives 70, as sysexits.h has it; Ctrl-C gives 130 without a word.
     """
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        # what commands have to leave in order, they do before it comes here
+        return INTERRUPTED
+
+
+def _main(arguments: list[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog='stm', description='Follow a target that was shown once, by space-time memory.')

@@ -92,6 +92,8 @@ class Playback:
         return PlaybackSummary(counts, time.monotonic() - began)
 
     def _hold(self, name: str, message: Image, now: int, end: float) -> None:
+        print(f'at the first image for {end - time.monotonic():.0f} s: show a target now',
+              flush=True)
         while (left := end - time.monotonic()) > 0 and rclpy.ok():
             time.sleep(min(left, _HOLD_PERIOD))
             self._tick(now)
