@@ -59,6 +59,7 @@ class NodeHealth:
         self._vitals = vitals
         self._watches: dict[str, StreamWatch] = {}
         self._troubles: tuple[str, ...] = ()
+        self._unpublished = ''
         self._publisher: Any = None
         self._timer: Any = None
         # of wall time: without /clock, a simulated clock would keep silent about itself
@@ -80,8 +81,9 @@ class NodeHealth:
         """What is read, in words."""
         return ', '.join(watch.intake.description for watch in self._watches.values())
 
-    def configure(self, period: float) -> None:
-        """Publish diagnostics every `period` seconds."""
+    def configure(self, period: float, unpublished: str) -> None:
+        """Publish diagnostics every `period` seconds; what is `unpublished` is told there."""
+        self._unpublished = unpublished
         self._publisher = self._node.create_publisher(
             class_of(DIAGNOSTICS), DIAGNOSTICS.name, profile_of(DIAGNOSTICS.quality),
             qos_overriding_options=overridable())
@@ -123,7 +125,8 @@ class NodeHealth:
             return
         publisher.publish(diagnostics_message(
             self._node.get_clock().now(), self._node.get_fully_qualified_name(), vitals.status,
-            [self._report(stream, vitals) for stream in vitals.streams], self._troubles))
+            [self._report(stream, vitals) for stream in vitals.streams], self._troubles,
+            self._unpublished))
 
     def _report(self, stream: CameraStream, vitals: Vitals) -> StreamReport:
         watch = self._watches.get(stream.name)

@@ -36,6 +36,7 @@ from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
 from stm_ros.node.parameters import parameter_values
 from stm_ros.node.publishing import StreamPublishers
+from stm_ros.node.publishing import unpublished_outputs
 from stm_ros.node.requests import Requests
 from stm_ros.node.services import READ_ONLY
 from stm_ros.node.services import guarded
@@ -153,7 +154,8 @@ class StmTracker(SteadyLifecycleNode):
                 prefix = '~/' if len(settings.streams) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
             self._depth.configure(lambda: self.settings)
-            self._health.configure(settings.diagnostics_period)
+            unpublished = unpublished_outputs(settings.depth_enabled, settings.depth_tf)
+            self._health.configure(settings.diagnostics_period, unpublished)
             assert self._tracker is not None
             segmenter = segmenter_for(settings.model, settings.weights or None,
                                       self._tracker.device, settings.segmenter)
@@ -165,6 +167,8 @@ class StmTracker(SteadyLifecycleNode):
             self._release()
             raise
         self.get_logger().info(said)
+        if unpublished:
+            self.get_logger().info(f'not published: {unpublished}')
 
     def _make_tracker(self) -> str:
         """Load the network and what is known from the start; says what there is."""

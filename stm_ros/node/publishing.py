@@ -11,8 +11,10 @@ from std_msgs.msg import Header
 
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import jpeg_message
+from stm_ros.node.declarations import DEPTH_OUTPUTS
 from stm_ros.node.declarations import LABEL_INFO
 from stm_ros.node.declarations import STREAM_OUTPUTS
+from stm_ros.node.declarations import TRANSFORMS
 from stm_ros.node.label_info import LabelInfoPublisher
 from stm_ros.node.messages import context_message
 from stm_ros.node.messages import detections_message
@@ -22,6 +24,7 @@ from stm_ros.node.messages import targets_message
 from stm_ros.node.quality import class_of
 from stm_ros.node.quality import is_installed
 from stm_ros.node.quality import lifecycle_publisher
+from stm_ros.node.quality import unpublished
 from stm_ros.tracking import Result
 from stm_ros.vision.overlay import contact_sheet
 from stm_ros.vision.overlay import draw_overlay
@@ -33,6 +36,12 @@ _TILE = 160
 def output_kinds() -> dict[str, type]:
     """The types of a stream's outputs by name, detections where vision_msgs is installed."""
     return {topic.name: class_of(topic) for topic in STREAM_OUTPUTS if is_installed(topic)}
+
+
+def unpublished_outputs(with_depth: bool, with_transforms: bool) -> str:
+    """Which outputs are not published for lack of a package, in words; empty where all are."""
+    return unpublished((*STREAM_OUTPUTS, LABEL_INFO, *(DEPTH_OUTPUTS if with_depth else ()),
+                        *((TRANSFORMS,) if with_depth and with_transforms else ())))
 
 
 class StreamPublishers:

@@ -1,6 +1,7 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """From declarations to ROS's own: message classes, QoS profiles, publishers."""
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +38,18 @@ def is_installed(topic: Topic) -> bool:
         # AttributeError: of an older release, without this message
         return False
     return True
+
+
+def unpublished(topics: Iterable[Topic]) -> str:
+    """Which of some outputs are not there, and what would have to be installed; '' for none."""
+    absent: dict[str, list[str]] = {}
+    for topic in topics:
+        if not is_installed(topic):
+            name = topic.name if topic.name.startswith('/') else f'~/{topic.name}'
+            absent.setdefault(topic.needs, []).append(name)
+    return '; '.join(
+        f'{", ".join(names)}: {needs} is not installed (ros-$ROS_DISTRO-{needs.replace("_", "-")})'
+        for needs, names in absent.items())
 
 
 def profile_of(quality: Quality) -> QoSProfile:
