@@ -24,7 +24,7 @@ def cli_page() -> str:
     """Every command of `stm` with its options."""
     parts = [HEAD, '# The stm command\n', 'Every command exits with 0 on success and with 2 and '
              'one line on wrong input; `stm COMMAND --help` prints what stands here.\n']
-    for name, summary in command_line._SUMMARIES.items():
+    for name, summary in command_line.SUMMARIES.items():
         parser = argparse.ArgumentParser(prog=f'stm {name}', add_help=False)
         import_module(f'stm_ros.cli.{command_line._COMMANDS[name]}').add_arguments(parser)
         parts.append(f'## stm {name}\n\n{summary[:1].upper()}{summary[1:]}.\n')

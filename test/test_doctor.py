@@ -5,12 +5,16 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from stm_ros.cli.main import INTERRUPTED
 from stm_ros.cli.main import main
 from stm_ros.doctor.findings import Finding
 from stm_ros.doctor.findings import Level
@@ -82,6 +86,7 @@ def test_packages() -> None:
     only(check_packages(['no-such-thing-here==1.0', 'numpy']), Level.FAULT,
          'no-such-thing-here==1.0', 'pip install')
     all_well(check_packages(['numpy', 'torch; python_version >= "3.10"']))
+    assert 'pins no versions' in as_text(check_packages([]))
 
 
 def test_two_builds_of_opencv_overwrite_one_another(tmp_path, monkeypatch) -> None:
@@ -321,3 +326,16 @@ def test_the_command(capsys, monkeypatch, tmp_path: Path) -> None:
 def test_the_command_s_own_errors(capsys) -> None:
     assert main(['doctor', '--seconds', '0']) == 2
     assert '--seconds 0' in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback():
+    """While it loads what it needs, as people do who mistyped."""
+    process = subprocess.Popen([sys.executable, '-m', 'stm_ros.cli.main', 'doctor'],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    end = time.monotonic() + 60
+    while 'libtorch' not in Path(f'/proc/{process.pid}/maps').read_text():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    words, _ = process.communicate(timeout=30)
+    assert (process.returncode, words) == (INTERRUPTED, '')

@@ -116,3 +116,10 @@ def test_the_examples_of_parameters_are_accepted(name):
                     if hasattr(NodeSettings, known[key].field)})
     TrackerConfig(**{known[key].field: value for key, value in flat.items()
                      if hasattr(TrackerConfig, known[key].field)})
+
+
+def test_every_launch_file_and_configuration_is_in_the_reference():
+    page = (ROOT / 'docs' / 'components.md').read_text()
+    files = [*LAUNCH_FILES, *(each for each in (ROOT / 'config').iterdir() if each.is_file())]
+    assert len(files) >= 8
+    assert not [each.name for each in files if f'`{each.name}`' not in page]

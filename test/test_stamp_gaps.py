@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stm_ros.node.stamp_gaps import NEW_RATE
 from stm_ros.node.stamp_gaps import PAUSE_SECONDS
 from stm_ros.node.stamp_gaps import StampGaps
+from stm_ros.node.stamp_gaps import is_throttled
 
 SECOND = 10 ** 9
 PERIODS = st.floats(1 / 120, 0.4)
@@ -66,6 +67,31 @@ def test_a_trigger_at_any_time_has_no_rate_to_fall_short_of(seed, mean):
         time += chance.expovariate(1 / mean)
         stamps.append(round(time * SECOND))
     assert counted(stamps) <= 0.1 * len(stamps)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PERIODS, st.floats(0.35, 0.85), st.floats(0, 1), st.floats(0, 0.05), st.integers(0, 99))
+def test_a_throttle_to_an_uneven_rate_is_no_loss(period, kept, phase, jitter, seed):
+    """Of a camera of 30 Hz, 20 Hz are every first and second image of three."""
+    frames = [int(phase + number / kept) for number in range(300)]
+    assert counted(stamps_of(frames, period, jitter, seed)) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(PERIODS, st.sampled_from([2 / 3, 3 / 4, 4 / 5, 0.7]), st.integers(0, 99))
+def test_a_camera_that_is_throttled_later_loses_little_until_that_is_seen(period, kept, seed):
+    frames = [*range(60), *(60 + int(number / kept) for number in range(300))]
+    assert counted(stamps_of(frames, period, 0.03, seed)) <= 12
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.1, 0.6), st.integers(0, 10 ** 6))
+def test_what_is_lost_by_chance_is_not_taken_for_a_throttle(lost, seed):
+    chance = random.Random(seed)
+    frames = [frame for frame in range(2000) if chance.random() >= lost]
+    multiples = [after - before for before, after in pairwise(frames)]
+    windows = [multiples[start:start + 32] for start in range(len(multiples) - 32)]
+    assert sum(map(is_throttled, windows)) <= 0.05 * len(windows)
 
 
 def test_a_pause_and_a_jump_back_are_no_losses():

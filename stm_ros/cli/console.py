@@ -5,6 +5,7 @@ import argparse
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 from importlib.util import find_spec
@@ -57,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
             rate=arguments.rate, allowed_hosts=tuple(arguments.allow_host)))
     except KeyboardInterrupt:
         pass
+    # Ctrl-C under ros2 launch comes twice: from the terminal and from launch
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     return 0
 
 

@@ -11,6 +11,8 @@ from stm_ros.vision.errors import StmError
 
 USER_ERROR = 2
 PROGRAM_ERROR = 70
+#: as shells have it for what Ctrl-C ended
+INTERRUPTED = 130
 
 _COMMANDS = {
     'run': 'run', 'track': 'track', 'replay': 'replay', 'demo': 'demo', 'eval': 'evaluate',
@@ -19,7 +21,7 @@ _COMMANDS = {
     'calibrate': 'calibrate', 'bench': 'bench',
     'memory': 'memory', 'weights': 'weights', 'render': 'render', 'doctor': 'doctor',
     'console': 'console', 'fleet': 'fleet'}
-_SUMMARIES = {
+SUMMARIES = {
     'run': 'one reference, one query image: mask, confidence, attention, readout',
     'track': 'follow a target through a video, a folder of images or a camera',
     'replay': 'track through a recorded bag, a video or a folder of images',
@@ -44,13 +46,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand and return its exit code.
 
     What the user can mend is printed in a line and gives 2; a fault of the program is printed
-    with its traceback and gives 70, as sysexits.h has it.
+    with its traceback and gives 70, as sysexits.h has it; Ctrl-C gives 130 without a word.
     """
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        # what commands have to leave in order, they do before it comes here
+        return INTERRUPTED
+
+
+def _main(arguments: list[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog='stm', description='Follow a target that was shown once, by space-time memory.')
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for name, summary in _SUMMARIES.items():
+    for name, summary in SUMMARIES.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary)
         # importing only what is asked for keeps `stm --help` quick
         if words[:1] == [name]:

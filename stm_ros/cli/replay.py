@@ -41,7 +41,8 @@ _BAG_SUFFIXES = ('.mcap', '.db3')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('source', help='rosbag2 folder or file (.mcap, .db3), video file, folder '
-                        'of images, or pattern such as frames/%%05d.png')
+                        'of images, pattern such as frames/%%05d.png, or "demo" for a clip '
+                        'composed of photographs')
     parser.add_argument('--topic', action='append', metavar='[STREAM=]TOPIC', help='image topic of '
                         'the bag; needed where it has several. Given again, all are tracked '
                         'together, each a stream')

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stm_ros.replay.bag_options import BagOptions
+from stm_ros.replay.demo_clips import open_source_or_demo
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
-from stm_ros.replay.sources import open_source
 from stm_ros.tracking import Tracker
 from stm_ros.vision.errors import InputError
 
@@ -31,6 +31,9 @@ def add_more_arguments(parser: argparse.ArgumentParser) -> None:
                         'were recorded, for a node that runs')
     parser.add_argument('--speed', type=float, default=1.0, help='with --publish: so many times as '
                         'fast (default %(default)s)')
+    parser.add_argument('--hold', type=float, default=0.0, metavar='SECONDS', help='with '
+                        '--publish: stay at the first image for so long, so that a target can be '
+                        'shown on it (default %(default)g)')
 
 
 def check_more(arguments: argparse.Namespace) -> None:
@@ -40,6 +43,8 @@ def check_more(arguments: argparse.Namespace) -> None:
     """
     if not arguments.speed > 0:
         raise InputError(f'--speed {arguments.speed} is not positive')
+    if not 0 <= arguments.hold < float('inf'):
+        raise InputError(f'--hold {arguments.hold} is not 0 or a number of seconds')
     if not 0 <= arguments.min_iou <= 1:
         raise InputError(f'--min-iou {arguments.min_iou} is outside 0..1')
     if arguments.publish:
@@ -70,7 +75,7 @@ def topics_of(arguments: argparse.Namespace) -> dict[str, str | None]:
 
 def open_sources(arguments: argparse.Namespace) -> dict[str, FrameSource]:
     """The sources by stream."""
-    return {name: open_source(arguments.source, topic, arguments.rate)
+    return {name: open_source_or_demo(arguments.source, topic, arguments.rate)
             for name, topic in topics_of(arguments).items()}
 
 
@@ -81,7 +86,7 @@ def publish(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f'--publish needs ROS 2, which this Python does not find: {error}'
                          ) from error
-    said = play(open_sources(arguments), arguments.speed, arguments.max_frames)
+    said = play(open_sources(arguments), arguments.speed, arguments.max_frames, arguments.hold)
     for name, count in said.frames.items():
         print(f'{name}: {count} images published')
     return 0

@@ -24,7 +24,7 @@ from stm_ros.cli.window import Window
 from stm_ros.cli.window import why_no_window
 from stm_ros.replay.camera import CameraSource
 from stm_ros.replay.camera import is_camera
-from stm_ros.replay.demo_clips import composed_source
+from stm_ros.replay.demo_clips import open_source_or_demo
 from stm_ros.replay.offline import REPORT
 from stm_ros.replay.offline import ReplaySummary
 from stm_ros.replay.offline import replay
@@ -35,7 +35,6 @@ from stm_ros.replay.sources import DEFAULT_RATE
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.sources import ImageSource
-from stm_ros.replay.sources import open_source
 from stm_ros.replay.writers import result_output
 from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
@@ -49,7 +48,6 @@ from stm_ros.vision.prompts import Prompt
 from stm_ros.vision.prompts import along
 from stm_ros.vision.prompts import parse_box
 
-DEMO = 'demo'
 _REHEARSALS = 2
 
 
@@ -196,9 +194,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _open(arguments: argparse.Namespace) -> FrameSource:
     if is_camera(arguments.source):
         return CameraSource(arguments.source)
-    if arguments.source == DEMO and not Path(DEMO).exists():
-        return composed_source()
-    return open_source(arguments.source, rate=arguments.rate)
+    return open_source_or_demo(arguments.source, rate=arguments.rate)
 
 
 def _write_first_frame(source: FrameSource, path: str) -> int:

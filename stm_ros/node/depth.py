@@ -13,26 +13,29 @@ from typing import TypeAlias
 import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
-from rclpy.qos import ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from stm_ros.msg import TargetGeometryArray
 from stm_ros.node.conversion import nanoseconds
+from stm_ros.node.declarations import CAMERA_INFO
+from stm_ros.node.declarations import COMPRESSED_DEPTH
+from stm_ros.node.declarations import DEPTH
+from stm_ros.node.declarations import DEPTH_OUTPUTS
+from stm_ros.node.declarations import TRANSFORMS
 from stm_ros.node.depth_messages import PlacedTarget
 from stm_ros.node.depth_messages import calibration_of
 from stm_ros.node.depth_messages import cloud_message
 from stm_ros.node.depth_messages import detections_3d_message
 from stm_ros.node.depth_messages import geometry_message
-from stm_ros.node.depth_messages import transform_messages_installed
 from stm_ros.node.depth_messages import transforms_message
 from stm_ros.node.intake import compressed_topic
-from stm_ros.node.messages import vision_messages_installed
+from stm_ros.node.quality import class_of
+from stm_ros.node.quality import is_installed
+from stm_ros.node.quality import lifecycle_publisher
+from stm_ros.node.quality import overridable
+from stm_ros.node.quality import profile_of
 from stm_ros.node.settings import NodeSettings
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.tracking import TargetResult
@@ -48,8 +51,6 @@ MOST_HELD = 30
 HELD_SECONDS = 2.0
 #: answers that wait for their depth image
 MOST_WAITING = 3
-_DEPTH = 5
-_TF_DEPTH = 100
 _WARN_SECONDS = 5.0
 
 
@@ -135,19 +136,12 @@ class _DepthStream:
         self.info: CameraInfo | None = None
         self.last_error = ''
         self.topics = tuple(topic if is_alone else f'{name}/{topic}'
-                            for topic in ('depth', 'camera_info'))
+                            for topic in (DEPTH.name, CAMERA_INFO.name))
         self.depth_topic = self.topics[0]
         prefix = '~/' if is_alone else f'~/{name}/'
-        kinds: dict[str, type] = {'target_cloud': PointCloud2,
-                                  'target_geometry': TargetGeometryArray}
-        if vision_messages_installed():
-            from vision_msgs.msg import Detection3DArray
-            kinds['detections_3d'] = Detection3DArray
         self.publishers: dict[str, Any] = {
-            topic: node.create_lifecycle_publisher(
-                kind, f'{prefix}{topic}', _DEPTH,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
-            for topic, kind in kinds.items()}
+            topic.name: lifecycle_publisher(node, topic, prefix)
+            for topic in DEPTH_OUTPUTS if is_installed(topic)}
         self.subscriptions: list[Any] = []
 
     def wanted(self) -> set[str]:
@@ -177,32 +171,29 @@ class DepthOutputs:
         self._streams = {name: _DepthStream(self._node, name, len(names) == 1) for name in names}
         if not values.depth_tf:
             return
-        if not transform_messages_installed():
+        if not is_installed(TRANSFORMS):
             self._node.get_logger().error(
                 'depth.tf is true, but tf2_msgs is not installed: no frames are published. '
                 'Install ros-$ROS_DISTRO-tf2-msgs')
             return
-        from tf2_msgs.msg import TFMessage
-        self._transforms = self._node.create_lifecycle_publisher(TFMessage, '/tf', _TF_DEPTH)
+        self._transforms = lifecycle_publisher(self._node, TRANSFORMS, '')
 
     def activate(self, group: CallbackGroup) -> None:
         """Subscribe to depth and camera info."""
-        quality = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         for stream in self._streams.values():
             depth, info = stream.topics
             transport = self._settings().depth_transport
-            kind: type = Image
+            declared = DEPTH
             if transport != 'raw':
-                kind = CompressedImage
+                declared = COMPRESSED_DEPTH
                 depth = stream.depth_topic = compressed_topic(self._node, depth, transport)
             stream.subscriptions = [
                 self._node.create_subscription(
-                    kind, depth, partial(self._receive, stream), quality, callback_group=group,
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies()),
-                self._node.create_subscription(
-                    CameraInfo, info, partial(setattr, stream, 'info'), quality,
-                    callback_group=group,
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies())]
+                    class_of(topic), name, action, profile_of(topic.quality),
+                    callback_group=group, qos_overriding_options=overridable())
+                for topic, name, action in (
+                    (declared, depth, partial(self._receive, stream)),
+                    (CAMERA_INFO, info, partial(setattr, stream, 'info')))]
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -141,15 +141,6 @@ def transforms_message(header: Header, placed: Sequence[PlacedTarget], prefix: s
     return message
 
 
-def transform_messages_installed() -> bool:
-    """Whether tf2_msgs can be imported here."""
-    try:
-        import tf2_msgs.msg  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def _pose(box: OrientedBox) -> Pose:
     x, y, z = box.centre.tolist()
     qx, qy, qz, qw = box.quaternion

@@ -41,20 +41,22 @@ class StreamReport:
 
 
 def diagnostics_message(now: Time, node_name: str, status: TrackerStatus,
-                        streams: Iterable[StreamReport], troubles: Iterable[str] = ()
-                        ) -> DiagnosticArray:
+                        streams: Iterable[StreamReport], troubles: Iterable[str] = (),
+                        unpublished: str = '') -> DiagnosticArray:
     """
     A status of the memory and one of each stream.
 
     :param troubles: what is wrong with the node as a whole, in words.
+    :param unpublished: which outputs are not there, and why; empty where all are.
     """
-    statuses = [_memory_status(node_name, status, [each for each in troubles if each])]
+    statuses = [_memory_status(node_name, status, [each for each in troubles if each],
+                               unpublished)]
     statuses += [_stream_status(node_name, status, report) for report in streams]
     return DiagnosticArray(header=Header(stamp=now.to_msg()), status=statuses)
 
 
-def _memory_status(node_name: str, status: TrackerStatus, troubles: list[str]
-                   ) -> DiagnosticStatus:
+def _memory_status(node_name: str, status: TrackerStatus, troubles: list[str],
+                   unpublished: str) -> DiagnosticStatus:
     values = {
         'network': status.network, 'device': status.device, 'precision': status.precision,
         'slots used': f'{status.slots_used} of {status.slots}',
@@ -63,7 +65,8 @@ def _memory_status(node_name: str, status: TrackerStatus, troubles: list[str]
         'jumps back in time': str(status.time_jumps),
         'frames that came late': str(status.late_frames),
         'reduced for lack of device memory': '; '.join(status.reductions),
-        'notes': '; '.join(status.notes), 'troubles': '; '.join(troubles)}
+        'notes': '; '.join(status.notes), 'troubles': '; '.join(troubles),
+        'not published': unpublished}
     level = DiagnosticStatus.OK
     message = f'{status.slots_used} of {status.slots} memory frames, {status.targets} targets'
     if troubles:

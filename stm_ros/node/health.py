@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock import ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from stm_ros.node.declarations import DIAGNOSTICS
 from stm_ros.node.diagnostics import INACTIVE
 from stm_ros.node.diagnostics import StreamReport
 from stm_ros.node.diagnostics import diagnostics_message
 from stm_ros.node.graph_watch import clock_trouble
 from stm_ros.node.graph_watch import name_trouble
 from stm_ros.node.intake import ImageIntake
+from stm_ros.node.quality import class_of
+from stm_ros.node.quality import overridable
+from stm_ros.node.quality import profile_of
 from stm_ros.node.status import TrackerStatus
 from stm_ros.node.streams import CameraStream
 from stm_ros.node.watch import StreamWatch
@@ -56,6 +59,7 @@ class NodeHealth:
         self._vitals = vitals
         self._watches: dict[str, StreamWatch] = {}
         self._troubles: tuple[str, ...] = ()
+        self._unpublished = ''
         self._publisher: Any = None
         self._timer: Any = None
         # of wall time: without /clock, a simulated clock would keep silent about itself
@@ -77,9 +81,12 @@ class NodeHealth:
         """What is read, in words."""
         return ', '.join(watch.intake.description for watch in self._watches.values())
 
-    def configure(self, period: float) -> None:
-        """Publish diagnostics every `period` seconds."""
-        self._publisher = self._node.create_publisher(DiagnosticArray, '/diagnostics', 1)
+    def configure(self, period: float, unpublished: str) -> None:
+        """Publish diagnostics every `period` seconds; what is `unpublished` is told there."""
+        self._unpublished = unpublished
+        self._publisher = self._node.create_publisher(
+            class_of(DIAGNOSTICS), DIAGNOSTICS.name, profile_of(DIAGNOSTICS.quality),
+            qos_overriding_options=overridable())
         self._timer = self._node.create_timer(period, self._publish, self._group, self._steady)
 
     def release(self) -> None:
@@ -118,7 +125,8 @@ class NodeHealth:
             return
         publisher.publish(diagnostics_message(
             self._node.get_clock().now(), self._node.get_fully_qualified_name(), vitals.status,
-            [self._report(stream, vitals) for stream in vitals.streams], self._troubles))
+            [self._report(stream, vitals) for stream in vitals.streams], self._troubles,
+            self._unpublished))
 
     def _report(self, stream: CameraStream, vitals: Vitals) -> StreamReport:
         watch = self._watches.get(stream.name)

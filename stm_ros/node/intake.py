@@ -11,12 +11,15 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind
-from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
+from stm_ros.node.declarations import COMPRESSED_IMAGE
+from stm_ros.node.declarations import IMAGE
+from stm_ros.node.quality import class_of
+from stm_ros.node.quality import profile_of
 from stm_ros.vision.errors import InputError
 
 #: which of a subscription's policies parameters may override; reliability is handled here
@@ -53,7 +56,8 @@ class ImageIntake:
         self._on_lost = on_lost
         self._subscription: Any = None
         self.stream = settings.stream
-        self.kind: type = CompressedImage if settings.transport == 'compressed' else Image
+        self._declared = COMPRESSED_IMAGE if settings.transport == 'compressed' else IMAGE
+        self.kind = class_of(self._declared)
         self.topic = (compressed_topic(node, settings.topic) if self.kind is CompressedImage
                       else node.resolve_topic_name(settings.topic))
         self._wanted = self._overridden() or settings.reliability
@@ -112,7 +116,8 @@ class ImageIntake:
         return said
 
     def _subscribe(self) -> None:
-        quality = QoSProfile(depth=1, reliability=self.reliability)
+        quality = profile_of(self._declared.quality)
+        quality.reliability = self.reliability
         options = QoSOverridingOptions(_OVERRIDABLE)
         events = SubscriptionEventCallbacks(message_lost=self._count_lost)
         for callbacks in (events, None):

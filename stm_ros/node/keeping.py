@@ -92,8 +92,11 @@ class MemoryKeeper:
     def _references_path(self) -> Path:
         given = Path(self.references).expanduser()
         named = self.folder / self.references
-        for path in (named, named.with_name(named.name + SNAPSHOT_SUFFIX), given):
+        # an absolute path is the same below any folder
+        tried = dict.fromkeys((named, named.with_name(named.name + SNAPSHOT_SUFFIX),
+                               given.absolute()))
+        for path in tried:
             if path.exists():
                 return path
-        raise InputError(f'references is {self.references!r}: there is neither {named}, nor '
-                         f'{named}{SNAPSHOT_SUFFIX}, nor {given.absolute()}')
+        raise InputError(f'references is {self.references!r}: there is neither '
+                         f'{", nor ".join(map(str, tried))}')

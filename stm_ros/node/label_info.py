@@ -5,15 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy
-from rclpy.qos import QoSProfile
-from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import Header
 
+from stm_ros.node.declarations import LABEL_INFO
+from stm_ros.node.quality import lifecycle_publisher
 from stm_ros.tracking import TargetResult
-
-_QUALITY = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE,
-                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class LabelInfoPublisher:
@@ -21,10 +17,8 @@ class LabelInfoPublisher:
 
     def __init__(self, node: LifecycleNode, prefix: str) -> None:
         """Create the publisher; `prefix` of its topic, such as '~/'."""
-        from vision_msgs.msg import LabelInfo
         self._node = node
-        self._publisher: Any = node.create_lifecycle_publisher(
-            LabelInfo, f'{prefix}label_info', _QUALITY)
+        self._publisher: Any = lifecycle_publisher(node, LABEL_INFO, prefix)
         self._said: dict[int, str] | None = None
 
     def destroy(self) -> None:

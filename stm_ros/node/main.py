@@ -5,12 +5,8 @@ import gc
 import os
 import signal
 import sys
-
-import rclpy
-from rclpy.exceptions import InvalidParameterValueException
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
-from rclpy.executors import MultiThreadedExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _THREADS = 4  # images, services, what watches over them, and everything else
 
@@ -20,12 +16,31 @@ def main(arguments: list[str] | None = None) -> int:
     # before torch is there: threads that wait by spinning take the processors from the robot, and
     # from each other; see docs/performance.md
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from stm_ros.inference.allocation import set_up_process
-    from stm_ros.node.node import StmTracker
-    from stm_ros.vision.errors import InputError
+    with _ended_at_once():
+        import rclpy
+
+        from stm_ros.inference.allocation import set_up_process
+        from stm_ros.node import node as _  # noqa: F401 - torch and all that takes seconds
     # before there are threads, each of which would keep an arena of memory of its own
     set_up_process()
-    rclpy.init(args=arguments)
+    try:
+        rclpy.init(args=arguments)
+        return _run()
+    except KeyboardInterrupt:
+        # before there was a node that could have been stopped
+        return 0
+
+
+def _run() -> int:
+    """Make the node and spin it, in the default context; the exit code."""
+    import rclpy
+    from rclpy.exceptions import InvalidParameterValueException
+    from rclpy.exceptions import ParameterException
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.executors import MultiThreadedExecutor
+
+    from stm_ros.node.node import StmTracker
+    from stm_ros.vision.errors import InputError
     try:
         node = StmTracker()
     except (InputError, ParameterException, InvalidParameterValueException) as error:
@@ -57,6 +72,19 @@ def main(arguments: list[str] | None = None) -> int:
     # at exit the interpreter would search torch's modules for garbage for a second or two
     gc.freeze()
     return status
+
+
+@contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """SIGINT and SIGTERM end the process, quietly: nothing is there yet that could be lost."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: os._exit(0)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            # None: it was not set from Python
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _ignore_signals() -> None:

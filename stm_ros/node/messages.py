@@ -116,12 +116,3 @@ def detections_message(header: Header, targets: Sequence[TargetResult]):  # type
         detection.results.append(hypothesis)
         message.detections.append(detection)
     return message
-
-
-def vision_messages_installed() -> bool:
-    """Whether vision_msgs can be imported here."""
-    try:
-        import vision_msgs.msg  # noqa: F401
-    except ImportError:
-        return False
-    return True

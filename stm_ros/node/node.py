@@ -36,8 +36,8 @@ from stm_ros.node.parameters import check_values
 from stm_ros.node.parameters import declare_parameters
 from stm_ros.node.parameters import parameter_values
 from stm_ros.node.publishing import StreamPublishers
+from stm_ros.node.publishing import unpublished_outputs
 from stm_ros.node.requests import Requests
-from stm_ros.node.services import QUALITY
 from stm_ros.node.services import READ_ONLY
 from stm_ros.node.services import guarded
 from stm_ros.node.services import offer_services
@@ -50,7 +50,6 @@ from stm_ros.node.streams import ReceivedFrame
 from stm_ros.node.transitions import SteadyLifecycleNode
 from stm_ros.node.worker import Worker
 from stm_ros.node.worker import WorkerStoppedError
-from stm_ros.srv import Pause
 from stm_ros.tracking import Result
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -93,8 +92,7 @@ class StmTracker(SteadyLifecycleNode):
         service_group = MutuallyExclusiveCallbackGroup()
         self._health = NodeHealth(self, self._vitals)
         self._health.on_every_second(self._autosave)
-        offer_services(self, service_group, self._submit)
-        self.create_service(Pause, '~/pause', self._pause, qos_profile=QUALITY)
+        offer_services(self, service_group, self._submit, {'pause': self._pause})
         for name in unknown_overrides(self):
             if not name.startswith('qos_overrides.'):
                 self.get_logger().warning(f'there is no parameter {name}; its value is ignored')
@@ -156,7 +154,8 @@ class StmTracker(SteadyLifecycleNode):
                 prefix = '~/' if len(settings.streams) == 1 else f'~/{name}/'
                 self._outputs[name] = StreamPublishers(self, prefix)
             self._depth.configure(lambda: self.settings)
-            self._health.configure(settings.diagnostics_period)
+            unpublished = unpublished_outputs(settings.depth_enabled, settings.depth_tf)
+            self._health.configure(settings.diagnostics_period, unpublished)
             assert self._tracker is not None
             segmenter = segmenter_for(settings.model, settings.weights or None,
                                       self._tracker.device, settings.segmenter)
@@ -168,6 +167,8 @@ class StmTracker(SteadyLifecycleNode):
             self._release()
             raise
         self.get_logger().info(said)
+        if unpublished:
+            self.get_logger().info(f'not published: {unpublished}')
 
     def _make_tracker(self) -> str:
         """Load the network and what is known from the start; says what there is."""

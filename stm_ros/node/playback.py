@@ -25,6 +25,8 @@ READER_SECONDS = 10.0
 _CLOCK_SECONDS = 0.025
 _AFTER_SECONDS = 1.0
 _DEPTH = 5
+# a reader that comes late, or went over to another reliability, sees the first image too
+_HOLD_PERIOD = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,14 @@ class Playback:
         return [one.topic_name for one in self._images.values()
                 if not one.get_subscription_count()]
 
-    def play(self, frames: Iterable[tuple[str, Frame]], speed: float) -> PlaybackSummary:
-        """Publish frames as they were received, `speed` times as fast."""
+    def play(self, frames: Iterable[tuple[str, Frame]], speed: float, hold: float = 0.0
+             ) -> PlaybackSummary:
+        """
+        Publish frames as they were received, `speed` times as fast.
+
+        :param hold: seconds to stay at the first, which is published again and again; time on
+            /clock stands still.
+        """
         counts = dict.fromkeys(self._images, 0)
         began = time.monotonic()
         first = now = None
@@ -75,22 +83,35 @@ class Playback:
             now = max(now, frame.recorded_ns)
             self._tick(now)
             header = Header(stamp=time_message(frame.stamp_ns), frame_id=frame.frame_id)
-            self._images[name].publish(image_message(header, frame.image, 'rgb8'))
+            message = image_message(header, frame.image, 'rgb8')
+            self._images[name].publish(message)
+            if hold and not any(counts.values()):
+                self._hold(name, message, now, began + hold)
+                began = time.monotonic()
             counts[name] += 1
         return PlaybackSummary(counts, time.monotonic() - began)
+
+    def _hold(self, name: str, message: Image, now: int, end: float) -> None:
+        print(f'at the first image for {end - time.monotonic():.0f} s: show a target now',
+              flush=True)
+        while (left := end - time.monotonic()) > 0 and rclpy.ok():
+            time.sleep(min(left, _HOLD_PERIOD))
+            self._tick(now)
+            self._images[name].publish(message)
 
     def _tick(self, now: int) -> None:
         self._clock.publish(Clock(clock=time_message(now)))
 
 
-def play(sources: dict[str, FrameSource], speed: float, limit: int | None = None
-         ) -> PlaybackSummary:
+def play(sources: dict[str, FrameSource], speed: float, limit: int | None = None,
+         hold: float = 0.0) -> PlaybackSummary:
     """
     Publish recordings until they end or ROS is shut down.
 
     :param sources: by stream; a stream alone is published on `image`, others on `<stream>/image`,
         where a node with these `streams` listens.
     :param limit: the most frames, of all streams together.
+    :param hold: seconds to stay at the first image.
     :raises InputError: where nobody reads the images, or a source cannot be read.
     """
     rclpy.init()
@@ -101,7 +122,7 @@ def play(sources: dict[str, FrameSource], speed: float, limit: int | None = None
             raise InputError(f'nobody subscribes to {", ".join(unread)} after '
                              f'{READER_SECONDS:.0f} s; start the node first, with the same streams '
                              'and ROS_DOMAIN_ID')
-        said = playback.play(islice(merged(sources), limit), speed)
+        said = playback.play(islice(merged(sources), limit), speed, hold)
         # the last images are on their way still
         time.sleep(_AFTER_SECONDS)
         return said

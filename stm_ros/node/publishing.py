@@ -7,46 +7,41 @@ from typing import Any
 import cv2
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSPolicyKind
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from stm_ros.msg import FeatureMap
-from stm_ros.msg import MemoryReadout
-from stm_ros.msg import TargetArray
-from stm_ros.msg import TargetContext
 from stm_ros.node.conversion import image_message
 from stm_ros.node.conversion import jpeg_message
+from stm_ros.node.declarations import DEPTH_OUTPUTS
+from stm_ros.node.declarations import LABEL_INFO
+from stm_ros.node.declarations import STREAM_OUTPUTS
+from stm_ros.node.declarations import TRANSFORMS
 from stm_ros.node.label_info import LabelInfoPublisher
 from stm_ros.node.messages import context_message
 from stm_ros.node.messages import detections_message
 from stm_ros.node.messages import features_message
 from stm_ros.node.messages import memory_message
 from stm_ros.node.messages import targets_message
-from stm_ros.node.messages import vision_messages_installed
+from stm_ros.node.quality import class_of
+from stm_ros.node.quality import is_installed
+from stm_ros.node.quality import lifecycle_publisher
+from stm_ros.node.quality import unpublished
 from stm_ros.tracking import Result
 from stm_ros.vision.overlay import contact_sheet
 from stm_ros.vision.overlay import draw_overlay
 from stm_ros.vision.overlay import heat_map
 
-DEPTH = 5
-_OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
-                QoSPolicyKind.DURABILITY)
 _TILE = 160
 
 
 def output_kinds() -> dict[str, type]:
     """The types of a stream's outputs by name, detections where vision_msgs is installed."""
-    kinds: dict[str, type] = {
-        'mask': Image, 'targets': TargetArray, 'memory': MemoryReadout, 'attention': Image,
-        'features': FeatureMap, 'context': TargetContext, 'overlay': Image,
-        'overlay/compressed': CompressedImage}
-    if vision_messages_installed():
-        from vision_msgs.msg import Detection2DArray
-        kinds['detections'] = Detection2DArray
-    return kinds
+    return {topic.name: class_of(topic) for topic in STREAM_OUTPUTS if is_installed(topic)}
+
+
+def unpublished_outputs(with_depth: bool, with_transforms: bool) -> str:
+    """Which outputs are not published for lack of a package, in words; empty where all are."""
+    return unpublished((*STREAM_OUTPUTS, LABEL_INFO, *(DEPTH_OUTPUTS if with_depth else ()),
+                        *((TRANSFORMS,) if with_depth and with_transforms else ())))
 
 
 class StreamPublishers:
@@ -58,14 +53,10 @@ class StreamPublishers:
         :param prefix: of the topics, such as '~/' or '~/wrist/'.
         """
         self._node = node
-        kinds = output_kinds()
-        self._labels = (LabelInfoPublisher(node, prefix) if vision_messages_installed()
-                        else None)
+        self._labels = LabelInfoPublisher(node, prefix) if is_installed(LABEL_INFO) else None
         self._publishers: dict[str, Any] = {
-            name: node.create_lifecycle_publisher(
-                kind, f'{prefix}{name}', DEPTH,
-                qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
-            for name, kind in kinds.items()}
+            topic.name: lifecycle_publisher(node, topic, prefix)
+            for topic in STREAM_OUTPUTS if is_installed(topic)}
         self._context_times: dict[int, float] = {}
 
     def destroy(self) -> None:

@@ -14,18 +14,19 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stm_ros.node.publishing import output_kinds
-from stm_ros.node.services import SERVICES
-
-#: what every lifecycle node offers
-_LIFECYCLE = ('change_state', 'get_state', 'get_available_states', 'get_available_transitions',
-              'get_transition_graph')
-#: what every node offers
-_PARAMETERS = ('describe_parameters', 'get_parameter_types', 'get_parameters', 'list_parameters',
-               'set_parameters', 'set_parameters_atomically')
-#: with depth.enabled, where vision_msgs is installed
-_DEPTH = ('target_cloud', 'target_geometry', 'detections_3d')
-_OWN = ('pause', *SERVICES, *_LIFECYCLE, *_PARAMETERS, 'get_type_description')
+from stm_ros.node.declarations import CAMERA_INFO
+from stm_ros.node.declarations import CLOCK
+from stm_ros.node.declarations import COMPRESSED_DEPTH
+from stm_ros.node.declarations import DEPTH
+from stm_ros.node.declarations import DEPTH_OUTPUTS
+from stm_ros.node.declarations import DIAGNOSTICS
+from stm_ros.node.declarations import LABEL_INFO
+from stm_ros.node.declarations import SERVICES
+from stm_ros.node.declarations import STANDARD_PUBLISHED
+from stm_ros.node.declarations import STANDARD_READ
+from stm_ros.node.declarations import STANDARD_SERVICES
+from stm_ros.node.declarations import STREAM_OUTPUTS
+from stm_ros.node.declarations import TRANSFORMS
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,19 @@ def interfaces(node: str, streams: Sequence[str], images: Sequence[str],
     :param depth_transport: as `depth.transport`.
     """
     prefixes = [''] if len(streams) == 1 else [f'{stream}/' for stream in streams]
-    # these are granted also where vision_msgs is not installed here
-    names = sorted({*output_kinds(), 'detections', 'label_info', *(_DEPTH if with_depth else ())})
-    outputs = [f'{node}/{prefix}{name}' for prefix in prefixes for name in names]
+    # granted also where their packages are not installed here
+    outputs = [*STREAM_OUTPUTS, LABEL_INFO, *(DEPTH_OUTPUTS if with_depth else ())]
+    own = [f'{prefix}{topic.name}' for prefix in prefixes for topic in outputs]
+    published = [*own, *STANDARD_PUBLISHED, DIAGNOSTICS.name,
+                 *([TRANSFORMS.name] if with_depth else ())]
     namespace = node.rpartition('/')[0]
-    depth_name = 'depth' if depth_transport == 'raw' else f'depth/{depth_transport}'
-    depth = [f'{namespace}/{prefix}{name}' for prefix in prefixes
-             for name in (depth_name, 'camera_info')] if with_depth else []
+    depth = DEPTH if depth_transport == 'raw' else COMPRESSED_DEPTH
+    read = [f'{namespace}/{prefix}{topic.name}' for prefix in prefixes
+            for topic in (depth, CAMERA_INFO)] if with_depth else []
+    services = (*(service.name for service in SERVICES), *STANDARD_SERVICES)
     return Interfaces(
-        (*outputs, f'{node}/transition_event', '/diagnostics', '/parameter_events', '/rosout',
-         *(['/tf'] if with_depth else [])),
-        (*images, *depth, '/clock', '/parameter_events'), tuple(f'{node}/{name}' for name in _OWN))
+        tuple(name if name.startswith('/') else f'{node}/{name}' for name in published),
+        (*images, *read, CLOCK, *STANDARD_READ), tuple(f'{node}/{name}' for name in services))
 
 
 def policy(node: str, granted: Interfaces) -> str:

@@ -3,6 +3,7 @@
 """The services: requests are handed to the worker; whatever goes wrong becomes a refusal."""
 import traceback
 from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -12,21 +13,16 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 
-from stm_ros import srv
 from stm_ros.inference.runner import NetworkOutputError
 from stm_ros.memory.snapshot import SnapshotError
+from stm_ros.node.declarations import SERVICES
+from stm_ros.node.quality import class_of
 from stm_ros.node.worker import MAX_JOBS
 from stm_ros.node.worker import WorkerStoppedError
 from stm_ros.vision.errors import InputError
 
-#: what the worker's thread answers, by name
-SERVICES = {
-    'set_reference': srv.SetReference, 'set_reference_prompt': srv.SetReferencePrompt,
-    'remove_target': srv.RemoveTarget, 'segment': srv.Segment,
-    'describe': srv.Describe, 'save_memory': srv.SaveMemory, 'load_memory': srv.LoadMemory,
-    'list_memory': srv.ListMemory, 'reset': srv.Reset}
 #: those that change nothing of what is known
-READ_ONLY = ('segment', 'describe', 'save_memory', 'list_memory')
+READ_ONLY = tuple(each.name for each in SERVICES if not each.changes)
 REPLY_SECONDS = 30.0
 # with the default depth of 10, the eleventh request that waits replaces the first without a word
 QUALITY = QoSProfile(depth=MAX_JOBS, reliability=ReliabilityPolicy.RELIABLE)
@@ -38,17 +34,25 @@ class OutcomeUnknownError(RuntimeError):
 
 
 def offer_services(node: Node, group: CallbackGroup,
-                   submit: Callable[[str, Any, Any], Future]) -> None:
+                   submit: Callable[[str, Any, Any], Future],
+                   at_once: Mapping[str, Callable[[Any, Any], Any]]) -> None:
     """
     Create the services.
 
     :param submit: hands a service's name, a request and the response to fill to the worker.
+    :param at_once: what answers those that wait for nobody, by name.
     """
-    for name, kind in SERVICES.items():
-        def answer(request: Any, response: Any, name: str = name) -> Any:
+    for declared in SERVICES:
+        def answer(request: Any, response: Any, name: str = declared.name) -> Any:
             return guarded(node, name, response, lambda: outcome_of(submit(name, request,
                                                                            response)))
-        node.create_service(kind, f'~/{name}', answer, qos_profile=QUALITY, callback_group=group)
+        if declared.is_queued:
+            node.create_service(class_of(declared), f'~/{declared.name}', answer,
+                                qos_profile=QUALITY, callback_group=group)
+        else:
+            # not in the group, where a request that waits would hold it up
+            node.create_service(class_of(declared), f'~/{declared.name}',
+                                at_once[declared.name], qos_profile=QUALITY)
 
 
 def guarded(node: Node, name: str, response: Any, work: Callable[[], Any]) -> Any:

@@ -155,6 +155,12 @@ class CameraStream:
             self._count('answered')
             self._answers.append((self.clock(), latency, processing, stepping))
 
+    def steps_since(self, moment: float) -> tuple[float, ...]:
+        """Seconds that the tracker took for answers after a moment of `clock`, of the window."""
+        least = max(moment, self.clock() - WINDOW_SECONDS)
+        with self._lock:
+            return tuple(stepping for when, _, _, stepping in self._answers if when > least)
+
     def _count(self, what: str, number: int = 1) -> None:
         self._counts[what] += number
         self._events.append((self.clock(), what, number))

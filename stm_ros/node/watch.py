@@ -39,6 +39,8 @@ class StreamWatch:
         self._has_told_losses = False
         self._best_step = float('inf')
         self._targets = 0
+        # steps of before say nothing of those with other targets, and without any take no time
+        self._judged_since = float('-inf')
 
     def look(self, targets: int, threads: int) -> None:
         """Look now. targets: that are tracked. threads: of the network."""
@@ -46,7 +48,7 @@ class StreamWatch:
         figures = self._stream.figures()
         self._look_for_images(figures)
         self._look_for_losses(figures.recent)
-        self._look_for_slow_steps(figures, targets, threads)
+        self._look_for_slow_steps(targets, threads)
 
     def _look_for_images(self, figures: StreamFigures) -> None:
         silence = (time.monotonic() - self._opened if figures.silence is None
@@ -70,12 +72,14 @@ class StreamWatch:
             f'stream {self._stream.name!r}: {recent.missing} of {sent} images were lost on the way '
             f'in {WINDOW_SECONDS:.0f} s{by_what(recent)}. {remedy_for_losses()}')
 
-    def _look_for_slow_steps(self, figures: StreamFigures, targets: int, threads: int) -> None:
+    def _look_for_slow_steps(self, targets: int, threads: int) -> None:
         if targets != self._targets:
             self._targets, self._best_step, self.slow = targets, float('inf'), ''
-        if len(figures.stepping) < _LEAST_STEPS:
+            self._judged_since = self._stream.clock()
+        steps = self._stream.steps_since(self._judged_since)
+        if len(steps) < _LEAST_STEPS:
             return
-        step = float(np.median(figures.stepping))
+        step = float(np.median(steps))
         self._best_step = min(self._best_step, step)
         is_slow = (step > _SLOW_FACTOR * self._best_step
                    and step > self._best_step + _SLOW_SECONDS)

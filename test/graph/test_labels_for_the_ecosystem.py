@@ -7,6 +7,8 @@ from graph_client import image_message
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
 
+from stm_ros.tracking import TrackerConfig
+
 SECOND = 10 ** 9
 LABELS, DETECTIONS = '/stm_tracker/label_info', '/stm_tracker/detections'
 
@@ -28,7 +30,7 @@ def test_labels_are_there_for_who_comes_late(start_node, client, clip):
     client.wait_until(lambda: received, 'labels published before anybody listened')
     names = {item.class_id: item.class_name for item in received[0].class_map}
     assert names[3] == 'cup' and set(names) == {3, 7} and all(names.values())
-    assert received[0].threshold == pytest.approx(0.35)
+    assert received[0].threshold == pytest.approx(TrackerConfig().lost_below)
     client.listen(vision.Detection2DArray, DETECTIONS)
     client.wait_until(lambda: client.count_publishers(DETECTIONS) > 0, DETECTIONS)
     for count in range(3, 60):

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transitions, parameters, diagnostics and the end of the node."""
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
@@ -176,3 +178,18 @@ def test_only_the_newest_frame_waits(start_node, client, clip):
     client.wait_until(lambda: targets and targets[-1].header.stamp.sec == 41, 'the newest frame')
     stamps = [message.header.stamp.sec for message in targets]
     assert stamps == sorted(stamps) and len(stamps) < 40
+
+def mapped(process: subprocess.Popen, library: str) -> bool:
+    """Whether a process has a library in memory."""
+    return library in Path(f'/proc/{process.pid}/maps').read_text()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_stopped_while_it_loads_what_it_needs(start_node, client, number):
+    """Ctrl-C in the seconds in which torch is imported: quietly, as later."""
+    node = start_node()
+    # Python has mapped the library, and is in the middle of importing the package
+    client.wait_until(lambda: mapped(node.process, 'libtorch'), 'torch')
+    code, seconds = node.stop(number)
+    assert code == 0 and seconds < 10
+    assert 'Traceback' not in node.log and 'active; reads' not in node.log

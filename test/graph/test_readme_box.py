@@ -1,9 +1,10 @@
 # Copyright 2026 stm_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The service call that the README prints, read from there, on the scene that it is for."""
+"""The service call that README and docs/robot.md print, read there, on the scene it is for."""
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from graph_client import image_message
 from graph_client import mask_pixels
@@ -11,11 +12,12 @@ from stm_ros.msg import Box
 
 from stm_ros.synthetic.clips import generate_clip
 
-README = Path(__file__).resolve().parents[2] / 'README.md'
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_box_of_the_readme_gets_the_mask_of_the_cup(start_node, client):
-    [text] = re.findall(r'SetReferencePrompt \\\n *"(\{.*?\})"', README.read_text())
+@pytest.mark.parametrize('page', ['README.md', 'docs/robot.md'])
+def test_the_box_that_is_printed_gets_the_mask_of_the_cup(start_node, client, page):
+    [text] = re.findall(r'SetReferencePrompt \\\n *"(\{.*?\})"', (ROOT / page).read_text())
     request = yaml.safe_load(text)
     # the first frame of `stm track demo`, which the README and the tutorial draw on
     image, truth = generate_clip('occlusion', 60, (360, 480), seed=0)[0]
