@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from stm_ros.replay.camera import is_camera
 from stm_ros.replay.showing import reference_of_mask
 from stm_ros.replay.showing import reference_of_prompts
 from stm_ros.replay.writers import VideoWriter
+from stm_ros.tracking import Tracker
 from stm_ros.vision.boxes import Box
 from stm_ros.vision.errors import InputError
 from stm_ros.vision.grabcut import GrabCut
@@ -321,16 +323,37 @@ def test_ctrl_c_ends_a_camera_with_complete_files(tmp_path: Path) -> None:
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == told['frame_count']
 
 
-@weights_shipped
-def test_a_run_that_breaks_off_has_its_report(video: Path, tmp_path: Path, capsys) -> None:
-    frames = tmp_path / 'frames'
-    frames.mkdir()
+def three_frames(folder: Path) -> Path:
+    """Three images of one scene, the last one damaged."""
+    folder.mkdir()
     for index in range(3):
-        cv2.imwrite(str(frames / f'{index}.png'), scene(36)[0][..., ::-1])
-    (frames / '2.png').write_bytes(b'broken')
-    out = tmp_path / 'out'
+        cv2.imwrite(str(folder / f'{index}.png'), scene(36)[0][..., ::-1])
+    (folder / '2.png').write_bytes(b'broken')
+    return folder
+
+
+@weights_shipped
+def test_a_damaged_image_is_left_out_and_told(tmp_path: Path, capsys) -> None:
+    frames, out = three_frames(tmp_path / 'frames'), tmp_path / 'out'
+    assert main(['track', str(frames), '--box', '12,26,48,48', '--out', str(out)]) == 0
+    assert '1 of 3 images were skipped' in (error := capsys.readouterr().err) and '2.png' in error
+    assert '2 frames' in (out / 'report.html').read_text()
+
+
+@weights_shipped
+def test_a_run_that_breaks_off_has_its_report(tmp_path: Path, capsys, monkeypatch) -> None:
+    frames, out = three_frames(tmp_path / 'frames'), tmp_path / 'out'
+    shutil.copy(frames / '1.png', frames / '2.png')
+    step, steps = Tracker.step, []
+
+    def fail_at_last(tracker, *arguments, **named):
+        steps.append(1)
+        if len(steps) == 3:
+            raise InputError('the last frame is refused')
+        return step(tracker, *arguments, **named)
+    monkeypatch.setattr(Tracker, 'step', fail_at_last)
     assert main(['track', str(frames), '--box', '12,26,48,48', '--out', str(out)]) == 2
-    assert '2.png' in capsys.readouterr().err
+    assert 'the last frame is refused' in capsys.readouterr().err
     page = (out / 'report.html').read_text()
     assert_self_contained(page)
     assert '2 frames' in page
