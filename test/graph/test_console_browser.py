@@ -323,7 +323,7 @@ def test_the_page_asks_nobody_else(stage, page):
     page.open_anew(stage.url)
     asked = page.requested()
     assert any('/view/camera' in url for url in asked)
-    own = {'data', 'blob', 'about', 'chrome', 'chrome-extension'}
+    own = {'data', 'blob', 'about', 'chrome', 'chrome-untrusted', 'chrome-extension'}
     foreign = [url for url in asked if urlsplit(url).scheme not in own
                and urlsplit(url).netloc != f'127.0.0.1:{stage.port}']
     assert foreign == []
