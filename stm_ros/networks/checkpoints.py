@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loading weights, failing loudly: no pickled code, no missing or unexpected names."""
 import hashlib
-import os
 import pickle
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from stm_ros.networks.interface import SpaceTimeNetwork
@@ -132,12 +131,9 @@ def write_checkpoint(state: dict[str, Tensor], path: Path, metadata: dict[str, s
     :raises CheckpointError: where there is no room for them, or they cannot be written.
     """
     try:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(path),
-                  metadata)
-        # the library lets only their owner read them
-        mask = os.umask(0o077)
-        os.umask(mask)
-        path.chmod(0o666 & ~mask)
+        # the library's own files can be read by their owner only
+        path.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()},
+                              metadata))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'cannot write the weights {path.name}: {error}') from error
 

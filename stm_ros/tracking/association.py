@@ -99,10 +99,13 @@ def claim_of(mask: np.ndarray, alike: np.ndarray, cells: Cells, target: Track,
         return Claim(own, _followed(known, alike, cells, place=None, met=False), 0.0)
     shared = max((_covered(place.box, each.box) for each in motions), default=0.0)
     met = shared > MET
-    in_place = _is_in_place(alike, cells, target)
+    inside = cells.distance(place) <= GATE
+    in_gate = int((alike & inside).sum())
+    # whether enough of what looks like it is in its gate for the rest to be other things
+    in_place = in_gate > 0 and in_gate * cells.area >= IN_PLACE * target.area
     new = []
-    if in_place and not met:
-        new = _parts_beside(alike, cells, place, motions)[:MOST_DISTRACTORS - len(known)]
+    if in_place and not met and in_gate < int(alike.sum()):
+        new = _parts_beside(alike, inside, cells, motions)[:MOST_DISTRACTORS - len(known)]
     after = _followed(known, alike, cells, place, met)
     if not motions and not new:
         return Claim(_reached(mask, place) if in_place else mask, after, shared)
@@ -111,26 +114,17 @@ def claim_of(mask: np.ndarray, alike: np.ndarray, cells: Cells, target: Track,
     return Claim(_nearer(mask, place, others), (*after, *born), shared)
 
 
-def _is_in_place(alike: np.ndarray, cells: Cells, target: Track) -> bool:
-    """Whether enough of what looks like a target is in its gate for the rest to be other things."""
-    assert target.motion is not None
-    own = int((alike & (cells.distance(target.motion) <= GATE)).sum())
-    return own > 0 and own * cells.area >= IN_PLACE * target.area
-
-
-def _parts_beside(alike: np.ndarray, cells: Cells, place: Motion, others: Sequence[Motion]
+def _parts_beside(alike: np.ndarray, inside: np.ndarray, cells: Cells, others: Sequence[Motion]
                   ) -> list[Box]:
-    """Boxes of connected parts that are in nobody's gate, the largest first."""
-    inside = cells.distance(place) <= GATE
-    own = int((alike & inside).sum())
-    if own == int(alike.sum()):
-        return []
-    for other in others:
-        inside |= cells.distance(other) <= GATE
+    """Boxes of connected parts that are in nobody's gate, the largest first.
+
+    :param inside: h×w bool on `cells`, the target's gate.
+    """
+    least = LEAST_SHARE * int((alike & inside).sum())
+    gated = np.any([inside, *(cells.distance(other) <= GATE for other in others)], axis=0)
     numbers, parts = cells.parts_of(alike)
-    reached = set(np.unique(numbers[inside & alike]).tolist())
-    beside = [part for part in parts
-              if part.number not in reached and part.cells >= LEAST_SHARE * own]
+    reached = set(np.unique(numbers[gated & alike]).tolist())
+    beside = [part for part in parts if part.number not in reached and part.cells >= least]
     return [part.box for part in sorted(beside, key=lambda part: -part.cells)]
 
 

@@ -166,8 +166,8 @@ class Tracker:
         self.settle()
         geometry = self._geometry(image)
         self._fit(geometry, 0 if frees_a_slot else 1)
-        pending = plan_reference(self.runner, image, cleaned, geometry, stream=stream,
-                                 stamp_ns=stamp_ns)
+        pending = plan_reference(self.runner, image, cleaned, ids, geometry=geometry,
+                                 stream=stream, stamp_ns=stamp_ns)
         source = ReferenceSource(encode_png(image), encode_png(cleaned))
         # the last that can fail: a target without a reference would spoil every read
         frame = pending.encode(self.runner, self.config.evidence_size, source)

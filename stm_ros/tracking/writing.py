@@ -85,13 +85,12 @@ class PendingWrite:
                         self.kept_for)
 
 
-def plan_reference(runner: Runner, image: np.ndarray, label_map: np.ndarray, geometry: Geometry, *,
-                   stream: str, stamp_ns: int) -> PendingWrite:
+def plan_reference(runner: Runner, image: np.ndarray, label_map: np.ndarray, ids: list[int], *,
+                   geometry: Geometry, stream: str, stamp_ns: int) -> PendingWrite:
     """What is remembered for ever of a frame in which targets are shown.
 
-    :param label_map: H×W uint8, ids of targets, 255 ignored.
+    :param label_map: H×W uint8, of 0 and of `ids`, as check_label_map leaves it.
     """
-    ids = [int(target) for target in np.unique(label_map) if target]
     view = runner.encode(image, geometry)
     masks = prepare_masks(label_map, ids, geometry, runner.device, runner.score_dtype)
     boxes = {target: box for target in ids
