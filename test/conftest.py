@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 #: ROS domains that one worker of pytest-xdist leaves to the others; 0 to 101 are safe on Linux
@@ -17,6 +18,11 @@ if worker := os.environ.get('PYTEST_XDIST_WORKER'):
     os.environ['ROS_DOMAIN_ID'] = str(
         domain + DOMAINS_PER_WORKER * (int(worker.removeprefix('gw')) % 4))
     os.environ['OMP_NUM_THREADS'] = '1'
+
+
+# the same examples every time; `--hypothesis-profile default` looks for new ones
+settings.register_profile('same_examples', derandomize=True)
+settings.load_profile('same_examples')
 
 
 @pytest.fixture(scope='session')

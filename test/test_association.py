@@ -16,6 +16,8 @@ from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
 from stm_ros.tracking.association import MET
 from stm_ros.tracking.association import MOST_DISTRACTORS
+from stm_ros.tracking.association import UNLIKE
+from stm_ros.tracking.association import Sighting
 from stm_ros.tracking.association import associate
 from stm_ros.tracking.association import claim_of
 from stm_ros.tracking.cells import Cells
@@ -27,6 +29,7 @@ from stm_ros.vision.prepare import geometry_for
 
 GEOMETRY = geometry_for((240, 320), 240, 16)
 CELLS = Cells.of_input(GEOMETRY, 4)
+COARSE = Cells.of_input(GEOMETRY, 8)
 SIDE = 40
 FRAME = 1 / 30
 
@@ -38,9 +41,18 @@ def square(x: float, y: float = 100, side: int = SIDE) -> np.ndarray:
     return mask
 
 
-def coarse(mask: np.ndarray) -> np.ndarray:
-    """The mask on cells of 4×4 pixels."""
-    return mask.reshape(60, 4, 80, 4).mean((1, 3)) >= 0.5
+def coarse(mask: np.ndarray, side: int = 4) -> np.ndarray:
+    """The mask on cells of side×side pixels."""
+    return mask.reshape(240 // side, side, 320 // side, side).mean((1, 3)) >= 0.5
+
+
+def sighting(alike: np.ndarray, unlike: np.ndarray | None = None,
+             expected: np.ndarray | None = None) -> Sighting:
+    """What looks like a target, 240×320, some of it not like its references."""
+    nothing = np.zeros((240, 320), bool)
+    likeness = np.where(coarse(nothing if unlike is None else unlike, 8), -UNLIKE - 0.05, 0.0)
+    return Sighting(coarse(alike), CELLS, likeness.astype(np.float32),
+                    coarse(nothing if expected is None else expected, 8), COARSE)
 
 
 def at(x: float, y: float = 100, side: int = SIDE) -> Motion:
@@ -65,65 +77,76 @@ def box_at(claim) -> list[tuple[float, float]]:
 
 def test_a_target_alone_is_left_as_it_is():
     for mask in (square(50), square(50) | square(100, side=9), np.zeros((240, 320), bool)):
-        claim = claim_of(mask, coarse(mask), CELLS, target(50), ())
+        claim = claim_of(mask, sighting(mask), target(50), ())
         assert claim.own is mask and claim.distractors == () and claim.shared == 0
 
 
 def test_what_looks_like_it_elsewhere_at_the_same_time_is_a_distractor():
     both = square(50) | square(200)
-    claim = claim_of(both, coarse(both), CELLS, target(50), ())
+    claim = claim_of(both, sighting(both), target(50), ())
     assert np.array_equal(claim.own, square(50)) and box_at(claim) == [(200, 100)]
     assert claim.distractors[0].resembles == 1
     # and where nobody knows where the target is, either may be it
-    anywhere = claim_of(both, coarse(both), CELLS, Track(1), ())
+    anywhere = claim_of(both, sighting(both), Track(1), ())
     assert anywhere.own is both and not anywhere.distractors
 
 
 def test_it_is_noticed_though_the_mask_is_right():
-    claim = claim_of(square(50), coarse(square(50) | square(200)), CELLS, target(50), ())
+    claim = claim_of(square(50), sighting(square(50) | square(200)), target(50), ())
     assert np.array_equal(claim.own, square(50)) and len(claim.distractors) == 1
 
 
 def test_a_target_that_leapt_is_not_taken_for_its_double():
     # a remnant where it was, which is not half of it, and all of it elsewhere
     mask = square(50, side=9) | square(200)
-    assert claim_of(mask, coarse(mask), CELLS, target(50), ()).own is mask
+    assert claim_of(mask, sighting(mask), target(50), ()).own is mask
 
 
 def test_what_is_near_may_be_a_part_of_it():
     mask = square(50) | square(92, side=30)
-    assert claim_of(mask, coarse(mask), CELLS, target(50), ()).own is mask
+    assert claim_of(mask, sighting(mask), target(50), ()).own is mask
+
+
+def test_what_comes_close_and_is_unlike_the_references_is_another_thing():
+    own, near = square(50), square(94, side=30)
+    claim = claim_of(own | near, sighting(own | near, near, own), target(50), ())
+    assert np.array_equal(claim.own, own) and not claim.distractors
+    # what comes out from behind a pole looks like the references; what changes was there before
+    for unlike, expected in ((None, own), (near, own | near), (near, None)):
+        seen = sighting(own | near, unlike, expected)
+        kept = claim_of(own | near, seen, target(50), ()).own
+        assert np.array_equal(kept, own | near)
 
 
 def test_what_is_small_and_far_is_neither_its_own_nor_followed():
     mask = square(50) | square(92, side=30) | square(200, side=16)
-    claim = claim_of(mask, coarse(mask), CELLS, target(50), ())
+    claim = claim_of(mask, sighting(mask), target(50), ())
     assert np.array_equal(claim.own, square(50) | square(92, side=30)) and not claim.distractors
     # an arm that reaches far is connected with the rest
     arm = square(50) | square(88, side=9) | square(95, 110, 9)
     arm[115:118, 60:260] = True
-    assert claim_of(arm, coarse(arm), CELLS, target(50), ()).own is arm
+    assert claim_of(arm, sighting(arm), target(50), ()).own is arm
     # of a target that is hardly where it was expected, all may be its own
     leapt = square(50, side=9) | square(200, side=16)
-    assert claim_of(leapt, coarse(leapt), CELLS, target(50), ()).own is leapt
+    assert claim_of(leapt, sighting(leapt), target(50), ()).own is leapt
 
 
 def test_a_distractor_takes_its_pixels_and_the_bridge_is_shared():
     mask = square(50) | square(110) | square(80, 110, 35)
-    claim = claim_of(mask, coarse(mask), CELLS, target(50), [distractor(110)])
+    claim = claim_of(mask, sighting(mask), target(50), [distractor(110)])
     assert claim.own[square(50)].all() and not claim.own[square(112, side=36)].any()
     assert claim.own[:, :99].sum() > SIDE * SIDE
 
 
 def test_far_from_a_distractor_a_lost_target_can_be_found():
     mask = square(50) | square(200)
-    claim = claim_of(mask, coarse(mask), CELLS, Track(1), [distractor(200)])
+    claim = claim_of(mask, sighting(mask), Track(1), [distractor(200)])
     assert np.array_equal(claim.own, square(50)) and box_at(claim) == [(200, 100)]
 
 
 def test_a_target_that_leaps_does_not_leap_onto_a_distractor():
     for elsewhere, kept in ((square(200), False), (square(120, 30), True)):
-        claim = claim_of(elsewhere, coarse(elsewhere), CELLS, target(50), [distractor(200)])
+        claim = claim_of(elsewhere, sighting(elsewhere), target(50), [distractor(200)])
         assert claim.own.any() == kept
 
 
@@ -131,17 +154,17 @@ def test_no_more_are_followed_than_is_said():
     mask = np.zeros((240, 320), bool)
     for place in range(3 * MOST_DISTRACTORS):
         mask |= square(20 + 76 * (place % 4), 12 + 80 * (place // 4), side=32)
-    claim = claim_of(mask, coarse(mask), CELLS, target(20, 12, 32), ())
+    claim = claim_of(mask, sighting(mask), target(20, 12, 32), ())
     assert len(claim.distractors) == MOST_DISTRACTORS
     assert np.array_equal(claim.own, square(20, 12, 32))
 
 
 def test_one_that_is_not_seen_coasts():
-    [known] = claim_of(square(50), coarse(square(50)), CELLS, target(50),
+    [known] = claim_of(square(50), sighting(square(50)), target(50),
                        [distractor(200)]).distractors
     assert known.motion.age == pytest.approx(FRAME)
     both = square(50) | square(200)
-    [known] = claim_of(both, coarse(both), CELLS, target(50), [distractor(200)]).distractors
+    [known] = claim_of(both, sighting(both), target(50), [distractor(200)]).distractors
     assert known.motion.age == 0
 
 
@@ -157,7 +180,7 @@ def test_two_that_cross_leave_as_they_came(mirrored):
         track = replace(track, motion=track.motion.after(FRAME))
         known = tuple(replace(each, motion=each.motion.after(FRAME)) for each in known)
         mask = square(own) | square(other, 108)
-        claim = claim_of(mask, coarse(mask), CELLS, track, known)
+        claim = claim_of(mask, sighting(mask), track, known)
         known = claim.distractors
         shares.append(claim.shared)
         if claim.shared <= MET:
@@ -172,8 +195,8 @@ def test_two_that_cross_leave_as_they_came(mirrored):
 def test_flipping_the_image_flips_the_answer(x, y):
     """Nothing prefers a side: 320 is a multiple of a cell."""
     mask = square(50) | square(x, y)
-    claim = claim_of(mask, coarse(mask), CELLS, target(50), [distractor(200)])
-    flipped = claim_of(mask[:, ::-1], coarse(mask[:, ::-1]), CELLS, target(320 - 50 - SIDE),
+    claim = claim_of(mask, sighting(mask), target(50), [distractor(200)])
+    flipped = claim_of(mask[:, ::-1], sighting(mask[:, ::-1]), target(320 - 50 - SIDE),
                        [distractor(320 - 200 - SIDE)])
     assert np.mean(claim.own != flipped.own[:, ::-1]) < 2e-3
     assert len(claim.distractors) == len(flipped.distractors)
@@ -183,13 +206,12 @@ def test_a_pixel_has_one_owner_and_goes_to_the_target_that_is_there():
     """Two targets that look the same: what one must not have is the other's."""
     found = np.zeros((240, 320), np.uint8)
     found[square(50) | square(200)] = 1
-    both = coarse(found == 1)
+    both = sighting(found == 1)
     tracks = [target(50), Track(2, motion=at(200), area=SIDE * SIDE)]
-    decided = associate(found, [both, both], tracks, (), CELLS)
+    decided = associate(found, [both, both], tracks, ())
     assert np.array_equal(decided.label_map == 1, square(50))
     assert np.array_equal(decided.label_map == 2, square(200))
-    swapped = associate(np.where(found == 1, 2, 0).astype(np.uint8), [both, both], tracks, (),
-                        CELLS)
+    swapped = associate(np.where(found == 1, 2, 0).astype(np.uint8), [both, both], tracks, ())
     assert np.array_equal(swapped.label_map, decided.label_map)
 
 

@@ -75,6 +75,8 @@ class Seen:
     source image. mass: N×2×S float32, attention on each slot of the target's pixels, and of all
     positions alike. cues: N×SIGHT_CUES float64, see inference.judge. descriptor: Ck float32, see
     memory.descriptors. alike: N×H'/4×W'/4 bool, what looks like a target, wherever it is.
+    likeness: N×H'/8×W'/8 float32, how like a target each position is by the references alone, see
+    networks.fine; 0 where nothing is matched. expected: the same shape, bool, where the prior is.
     """
 
     view: View
@@ -85,6 +87,8 @@ class Seen:
     cues: np.ndarray
     descriptor: np.ndarray
     alike: np.ndarray
+    likeness: np.ndarray
+    expected: np.ndarray
 
 
 class Runner:
@@ -156,11 +160,12 @@ class Runner:
         :raises NetworkOutputError: where the output is not finite.
         """
         found = self.find(view, geometry, bank, indices, prior, regions)
-        finite, cues, mass, descriptor, channels, alike = _fetch(found[2:])
+        finite, cues, mass, descriptor, channels, alike, likeness, expected = _fetch(found[2:])
         if not finite.all():
             raise NetworkOutputError('the network returned numbers that are not finite')
         return Seen(view, found.logits, found.soft_masks, channels, mass.astype(np.float32), cues,
-                    descriptor.astype(np.float32), alike > 0)
+                    descriptor.astype(np.float32), alike > 0, likeness.astype(np.float32),
+                    expected > 0)
 
     def find(self, view: View, geometry: Geometry, bank: MemoryBank, indices: list[int],
              prior: Tensor | None, regions: Sequence[Region | None]) -> 'OnDevice':
@@ -174,9 +179,12 @@ class Runner:
             places = [place for search in searches for place in search.places]
             small = view.query.key.new_full((targets, 4 * grid[0], 4 * grid[1]), NOWHERE)
             alike = torch.zeros_like(small, dtype=torch.uint8)
+            likeness = small.new_zeros(targets, 2 * grid[0], 2 * grid[1])
             for search, part in zip(searches, found, strict=True):
                 search.put(small, part.logits, 4)
                 search.put(alike, part.alike.to(torch.uint8), 4)
+                if part.match is not None:
+                    search.put(likeness, part.match[:, 0].to(likeness.dtype), 2)
             logits = aggregate(probabilities_of(small, size), network.minimum_channels)
             soft_masks = torch.softmax(logits, dim=0)[1:targets + 1]
             if network.clears_padding:
@@ -191,7 +199,8 @@ class Runner:
             return OnDevice(logits, soft_masks,
                             (torch.isfinite(small).all() & torch.isfinite(cues).all())[None],
                             cues, mass, descriptor_of(view.query.key, view.cut(cells)),
-                            strongest_channel(restore_logits(logits, geometry)), alike)
+                            strongest_channel(restore_logits(logits, geometry)), alike,
+                            likeness, _where_expected(prior, likeness))
 
     def describe(self, view: View, masks: Tensor) -> np.ndarray:
         """What the targets of masks N×H'×W' look like: Ck float32."""
@@ -228,7 +237,7 @@ class Runner:
             alike |= functional.interpolate(reference_logits(match)[:, None], scale_factor=2.0,
                                             mode='bilinear', align_corners=False)[:, 0] > 0
         return _Found(reading, decoded.logits, alike,
-                      sight_cues(decoded.logits, peak, match, quality))
+                      sight_cues(decoded.logits, peak, match, quality), match)
 
     def _match(self, search: Search, fine: Tensor | None, bank: MemoryBank, indices: list[int]
                ) -> Tensor | None:
@@ -259,15 +268,29 @@ class OnDevice(NamedTuple):
     descriptor: Tensor
     channels: Tensor
     alike: Tensor
+    likeness: Tensor
+    expected: Tensor
 
 
 class _Found(NamedTuple):
-    """What a search gives for its N targets: logits and alike (bool) N×4h×4w, cues N×C."""
+    """What a search gives for its N targets.
+
+    logits and alike (bool): N×4h×4w. cues: N×C. match: N×5×2h×2w, None where nothing is matched.
+    """
 
     reading: Reading
     logits: Tensor
     alike: Tensor
     cues: Tensor
+    match: Tensor | None
+
+
+def _where_expected(prior: Tensor | None, like: Tensor) -> Tensor:
+    """Where some of a prior N×H'×W' is more likely than not: uint8 in the shape of `like`."""
+    if prior is None:
+        return torch.zeros_like(like, dtype=torch.uint8)
+    stride = prior.shape[1] // like.shape[1]
+    return (functional.max_pool2d(prior[:, None].float(), stride)[:, 0] > 0.5).to(torch.uint8)
 
 
 def _in_order(places: Sequence[int], parts: Sequence[Tensor]) -> Tensor:

@@ -38,6 +38,7 @@ class StampGaps:
         self._last: int | None = None
         self._gaps: deque[int] = deque(maxlen=WINDOW)
         self._held = (0, 0)
+        self._undecided = 0
 
     def add(self, stamp_ns: int) -> int:
         """How many images more are known to be missing, now that one of this stamp has come."""
@@ -47,6 +48,7 @@ class StampGaps:
             self._held = (0, 0)
             if gap < 0:
                 self._gaps.clear()
+                self._undecided = 0
             return 0
         if gap == 0:
             return 0
@@ -54,10 +56,15 @@ class StampGaps:
         period = usual_period(tuple(self._gaps))
         if period is None:
             return 0
-        if is_throttled([multiple_of(each, period) for each in self._gaps]):
-            self._held = (0, 0)
+        multiples = [max(1, round(each / period)) for each in self._gaps]
+        if is_throttled(multiples):
+            self._held, self._undecided = (0, 0), 0
             return 0
-        return self._count(multiple_of(gap, period))
+        self._undecided += self._count(multiple_of(gap, period))
+        if len(multiples) < WINDOW and _is_even(multiples):
+            return 0  # too few long gaps yet to tell a throttle from losses
+        found, self._undecided = self._undecided, 0
+        return found
 
     def _count(self, multiple: int) -> int:
         length, times = self._held
@@ -106,14 +113,12 @@ def is_throttled(multiples: list[int]) -> bool:
     taking every 1.5th image gives, by any rule that keeps a rate. Where images are lost by chance,
     the newest 16 gaps look so in less than a hundredth of all cases.
     """
-    return any(_is_even(multiples[-length:]) for length in (_PATTERN, WINDOW)
-               if len(multiples) >= length)
+    least = min(multiples)
+    return any(sum(each > least for each in newest) >= _LEAST_LONG and _is_even(newest)
+               for newest in (multiples[-_PATTERN:], multiples) if len(newest) >= _PATTERN)
 
 
 def _is_even(multiples: list[int]) -> bool:
-    least = min(multiples)
-    if least == 0 or sum(each > least for each in multiples) < _LEAST_LONG:
-        return False
     sums = list(accumulate(multiples, initial=0))
     for length in range(1, len(multiples)):
         stretches = [end - start for start, end in zip(sums, sums[length:], strict=False)]

@@ -22,7 +22,7 @@ from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.tracking.answered import AnsweredFrame
 from stm_ros.tracking.association import Decision
 from stm_ros.tracking.association import associate
-from stm_ros.tracking.cells import Cells
+from stm_ros.tracking.association import sightings_of
 from stm_ros.tracking.compose import compose
 from stm_ros.tracking.compose import next_stream
 from stm_ros.tracking.config import TrackerConfig
@@ -269,8 +269,8 @@ class Tracker:
             found = np.array([0, *order], np.uint8)[seen.channels]
             decided = Decision(found, {}, ())
             if config.follow_distractors and not everywhere:
-                decided = associate(found, seen.alike, [predicted.track(i) for i in order],
-                                    predicted.distractors, Cells.of_input(geometry, 4))
+                decided = associate(found, sightings_of(seen, geometry),
+                                    [predicted.track(i) for i in order], predicted.distractors)
             answer = compose(seen, decided, predicted, order, self.labels, self.runner.judge,
                              config)
         return AnsweredFrame(image, geometry, predicted, order, indices, regions, seen, decided,
