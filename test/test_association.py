@@ -11,6 +11,7 @@ from tracker_helpers import follow
 from tracker_helpers import iou
 
 from stm_ros.synthetic.clips import TARGET_ID
+from stm_ros.synthetic.clips import generate_clip
 from stm_ros.synthetic.reliability_clips import ReliabilityClip
 from stm_ros.tracking import Tracker
 from stm_ros.tracking import TrackerConfig
@@ -224,6 +225,17 @@ def test_cells_are_in_pixels_of_the_image_whatever_the_input():
     box = cells.box_of(inner)
     assert (box.width, box.height) == pytest.approx((24, 40))
     assert (box.x_min, box.y_min) == pytest.approx((160, 80), abs=8)
+
+
+def test_who_passes_in_front_of_the_target_is_not_taken_for_it():
+    """An astronaut in a suit of the cup's colour comes, hides it and goes."""
+    clip = [(image, np.asarray(truth) == TARGET_ID)
+            for image, truth in generate_clip('occlusion', 40, (360, 480))]
+    tracker = Tracker.from_pretrained()
+    tracker.add_reference(clip[0][0], clip[0][1].astype(np.uint8))
+    wrong = [((tracker.step(image, stamp_ns=40_000_000 * time).label_map > 0) & ~truth).mean()
+             for time, (image, truth) in enumerate(clip[1:], start=1)]
+    assert max(wrong) < 0.03  # she fills a quarter of the image
 
 
 @pytest.fixture(scope='module')

@@ -14,6 +14,7 @@ from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.fine import join_features
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.synthetic.clips import generate_clip
+from stm_ros.synthetic.photometric import degrade_clip
 from stm_ros.training.clips import ClipDataset
 from stm_ros.training.clips import ClipSettings
 from stm_ros.training.configuration import Phase
@@ -72,6 +73,24 @@ def test_clips_repeat_by_number_and_start_with_a_target(data):
         again = later[index]
         assert torch.equal(images, again.images) and torch.equal(masks, again.masks)
     assert not torch.equal(clips[0].images, clips[1].images)
+
+
+def test_damage_spares_the_first_frame_where_it_lasts():
+    """Of a checkerboard, blur takes contrast and noise adds what was not there."""
+    board = 255 * ((np.indices((32, 32)) // 4).sum(0) % 2).astype(np.float32)
+    frames = [np.stack([board] * 3, axis=2)] * 5
+    damaged = np.array([[_is_damaged(frame) for frame in degrade_clip(
+        list(frames), np.random.default_rng(seed))] for seed in range(300)])
+    lasting = ~damaged[:, 0] & damaged[:, 1:].all(axis=1)
+    whole = ~damaged.any(axis=1)
+    assert 0.12 < lasting.mean() < 0.3 and 0.4 < whole.mean() < 0.6
+    assert 0.1 < damaged[:, 0].mean() < 0.2  # half the frames of a third of the clips
+
+
+def _is_damaged(frame):
+    """Whether a flat part of a checkerboard of 4×4 fields is not of one colour any more."""
+    fields = frame.astype(int).reshape(8, 4, 8, 4, 3)
+    return bool(fields.std(axis=(1, 3)).max() > 0.5)
 
 
 def test_the_loss_of_perfect_masks_is_nearly_nothing():

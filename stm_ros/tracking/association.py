@@ -35,9 +35,9 @@ LEAST_SHARE = 0.25
 # the ablation in docs/notes/reliability.md
 #: share of the target's expected box that a distractor's covers, from which the two have met
 MET = 0.1
-#: a part that was not expected and is so much less like the target by its references than what was
-#: expected is another thing that comes close. Of 270 such parts in roll-outs over training data 68 %
-#: are told right by it, from 0.26 to 0.38 alike; of those that are the target's 5 % are lost
+#: a part that was not expected and is less like the target, by its references, than what was
+#: expected by so much (e to the 2.4th times) is another thing that comes close: the ablation in
+#: docs/notes/reliability.md
 UNLIKE = 0.3
 
 
