@@ -8,6 +8,7 @@ from argparse import Namespace
 from itertools import chain
 from pathlib import Path
 
+from stm_ros.networks.published import DEFAULT_WEIGHTS
 from stm_ros.vision.output_folder import OutputFolder
 
 _FILE = 'prompts.json'
@@ -20,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--data', type=Path, required=True,
                         help='folder with video/davis2016_dev, static/coco_subset and '
                              'static/tabletop_icra25 (docs/training-data.md)')
-    parser.add_argument('--weights', default='research',
+    parser.add_argument('--weights', default=DEFAULT_WEIGHTS,
                         help='stm_lite weights whose head is measured (%(default)s)')
     parser.add_argument('--segmenter', action='append', metavar='NAME',
                         help='auto for the head, grabcut, or one that another package offers; '

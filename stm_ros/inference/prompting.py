@@ -20,6 +20,7 @@ from stm_ros.networks.checkpoints import fill_network
 from stm_ros.networks.checkpoints import prompt_head_of
 from stm_ros.networks.checkpoints import read_checkpoint
 from stm_ros.networks.prompting import PromptHead
+from stm_ros.networks.published import DEFAULT_WEIGHTS
 from stm_ros.networks.stm_lite import STMLite
 from stm_ros.networks.trunks import EfficientNetLite0
 from stm_ros.networks.trunks import TrunkFeatures
@@ -173,7 +174,7 @@ def segmenter_for(model: str = STMLite.name, weights: str | Path | None = None,
     if name == 'grabcut':
         return GrabCut()
     if name == 'auto':
-        known = 'permissive' if model != STMLite.name else str(weights or 'research')
+        known = 'permissive' if model != STMLite.name else str(weights or DEFAULT_WEIGHTS)
         path = Path(SHIPPED_BY_NAME.get(known, known))
         return _learned(path.resolve(), str(device)) or GrabCut()
     offered = entry_points(group=GROUP)

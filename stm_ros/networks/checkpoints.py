@@ -17,6 +17,7 @@ from stm_ros.networks.prompting import PromptHead
 from stm_ros.networks.prompting import divided
 from stm_ros.networks.prompting import split_head
 from stm_ros.networks.prompting import trunk_digest
+from stm_ros.networks.published import DEFAULT_WEIGHTS
 from stm_ros.networks.published import published
 from stm_ros.networks.stcn import STCN
 from stm_ros.networks.stm import STM
@@ -24,11 +25,12 @@ from stm_ros.networks.stm_lite import STMLite
 from stm_ros.vision.errors import StmError
 
 NETWORKS: dict[str, type[SpaceTimeNetwork]] = {'stm': STM, 'stm_lite': STMLite, 'stcn': STCN}
-SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights' / 'stm_lite.safetensors'
+_SHIPPED = Path(__file__).resolve().parent.parent / 'weights'
 #: what ships for stm_lite, by the name that stands for a path
 SHIPPED_BY_NAME = {
-    'research': SHIPPED_WEIGHTS,
-    'permissive': SHIPPED_WEIGHTS.with_name('stm_lite_permissive.safetensors')}
+    'research': _SHIPPED / 'stm_lite.safetensors',
+    'permissive': _SHIPPED / 'stm_lite_permissive.safetensors'}
+SHIPPED_WEIGHTS = SHIPPED_BY_NAME[DEFAULT_WEIGHTS]
 OFFICIAL_WEIGHTS_HELP = published(STM.name).where
 _NAMES_IN_MESSAGE = 5
 
@@ -43,7 +45,7 @@ def load_network(name: str = 'stm_lite', weights: str | Path | None = None,
 
     :param name: 'stm', 'stcn' or 'stm_lite'.
     :param weights: .safetensors, or .pth as torch.save writes it; for stm_lite also 'research' or
-        'permissive', of the weights that ship, or None for the former.
+        'permissive', of the weights that ship, or None for DEFAULT_WEIGHTS.
     :raises CheckpointError: for an unknown name or a file that does not fit.
     """
     if name not in NETWORKS:

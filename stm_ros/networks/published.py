@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from stm_ros.vision.errors import InputError
 
 NETWORK_NAMES = ('stm_lite', 'stm', 'stcn')
+#: of the weights that ship for stm_lite, those that are taken where nobody names any
+DEFAULT_WEIGHTS = 'research'
 
 
 @dataclass(frozen=True)

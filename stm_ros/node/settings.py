@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stm_ros.networks.checkpoints import NETWORKS
+from stm_ros.networks.published import DEFAULT_WEIGHTS
 from stm_ros.tracking.config import TrackerConfig
 from stm_ros.tracking.settings import Setting
 from stm_ros.tracking.settings import check_fields
@@ -30,7 +31,7 @@ class NodeSettings:
     model: str = setting('stm_lite', choices=sorted(NETWORKS), meaning='the network')
     weights: str = setting(
         '', meaning='path of the weights, or research or permissive for those that ship with '
-                    'stm_lite; empty for research')
+                    f'stm_lite; empty for {DEFAULT_WEIGHTS}')
     segmenter: str = setting(
         'auto', meaning='what turns boxes and points into masks: auto for the head in the '
                         'weights, grabcut, or one that another package offers')
