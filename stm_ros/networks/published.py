@@ -10,7 +10,7 @@ from stm_ros.vision.errors import InputError
 
 NETWORK_NAMES = ('stm_lite', 'stm', 'stcn')
 #: of the weights that ship for stm_lite, those that are taken where nobody names any
-DEFAULT_WEIGHTS = 'research'
+DEFAULT_WEIGHTS = 'permissive'
 
 
 @dataclass(frozen=True)
