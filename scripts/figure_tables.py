@@ -148,15 +148,23 @@ def goal_figure(goal: dict[str, Any]) -> str:
 
 
 def accuracy(results: list[dict[str, Any]]) -> str:
-    """J&F of each run, and of each sequence."""
-    rows = [['', 'J&F', 'J', 'F', 'calibration error']]
-    for found in results:
-        total = found['summary']['all']
-        calibration = found.get('calibration')
-        rows.append([Path(found['settings']['weights']).name, *percent(total),
-                     '' if calibration is None else f'{calibration["error"]:.3f}'])
-    rows += [[f'{name} ({Path(results[0]["settings"]["weights"]).name})', *percent(entry), '']
-             for name, entry in results[0]['sequences'].items()]
+    """J&F of each set of weights and of each sequence, as shipped and with nothing withheld.
+
+    :param results: of each set of weights two, the second with nothing withheld.
+    """
+    rows = [['weights', 'J&F as shipped', 'J', 'F', 'J&F, nothing withheld', 'calibration error',
+             'Spearman', 'AUROC']]
+    pairs = list(zip(results[::2], results[1::2], strict=True))
+    for found, whole in pairs:
+        judged = found['calibration']
+        rows.append([Path(found['settings']['weights']).name, *percent(found['summary']['all']),
+                     percent(whole['summary']['all'])[0],
+                     *(f'{judged[name]:.3f}' for name in
+                       ('error', 'rank_correlation', 'failure_auroc'))])
+    for found, whole in pairs:
+        rows += [[f'{name} ({Path(found["settings"]["weights"]).name})', *percent(entry),
+                  percent(whole['sequences'][name])[0], '', '', '']
+                 for name, entry in found['sequences'].items()]
     return table(rows)
 
 

@@ -62,6 +62,10 @@ class Run:
     result: str
 
 
+#: what shows every mask, however little it is believed
+NOTHING_WITHHELD = ('--set', 'lost_below=0', '--set', 'uncertain_below=0', '--set', 'hysteresis=0')
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure of a page: its runs, and how their results become Markdown."""
@@ -93,10 +97,10 @@ def figures(davis: str | None) -> list[Figure]:
                                             'reliability.json'),), reliability),
         Figure('soak', honesty, bench('soak', 'soak', '--soak', '10000', '--size', '320x240'),
                soak),
-        Figure('accuracy', scores, (
-            Run('accuracy', evaluate, 'results.json'),
-            Run('accuracy_permissive', (*evaluate, '--weights', 'permissive'), 'results.json')),
-            accuracy, needs_davis=True),
+        Figure('accuracy', scores, tuple(
+            Run(f'accuracy_{weights}{name}', (*evaluate, '--weights', weights, *more),
+                'results.json') for weights in ('permissive', 'research')
+            for name, more in (('', ()), ('_all', NOTHING_WITHHELD))), accuracy, needs_davis=True),
         Figure('robustness', scores, (Run('robustness', (
             *evaluate, '--every', '6', '--perturb', 'all', '--ablate-memory'), 'results.json'),),
             robustness, needs_davis=True)]
@@ -159,8 +163,10 @@ def commit() -> str:
 
 def weights_digest() -> str:
     """The first digits of the default weights' SHA-256."""
-    path = ROOT / 'stm_ros' / 'weights' / 'stm_lite.safetensors'
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:10] if path.is_file() else 'none'
+    from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
+    if not SHIPPED_WEIGHTS.is_file():
+        return 'none'
+    return hashlib.sha256(SHIPPED_WEIGHTS.read_bytes()).hexdigest()[:10]
 
 
 def machine() -> str:

@@ -20,7 +20,7 @@ from stm_ros.inference.prompting import _learned
 from stm_ros.inference.prompting import segmenter_for
 from stm_ros.memory.budget import spare_bytes
 from stm_ros.networks.checkpoints import NETWORKS
-from stm_ros.networks.checkpoints import SHIPPED_BY_NAME
+from stm_ros.networks.checkpoints import SHIPPED_WEIGHTS
 from stm_ros.networks.checkpoints import load_network
 from stm_ros.networks.interface import SpaceTimeNetwork
 from stm_ros.synthetic.clips import generate_clip
@@ -182,7 +182,7 @@ def test_boxes_and_points_become_masks_on_the_device(prompt, clip):
     here = segmenter_for().segment(clip[0][0], prompt)
     with disguised_device() as device:
         # not through the cache of segmenter_for, which would outlive the device
-        segmenter = _learned.__wrapped__(SHIPPED_BY_NAME['research'], str(DEVICE))
+        segmenter = _learned.__wrapped__(SHIPPED_WEIGHTS, str(DEVICE))
         assert all(parameter.device == DEVICE for parameter in segmenter.head.parameters())
         there = segmenter.segment(clip[0][0], prompt)
         assert device.operations > 100

@@ -145,7 +145,7 @@ def test_references_of_several_prompts_say_how_they_came_about():
 
 def test_other_networks_take_the_head_that_anybody_may_use():
     permissive = shipped('permissive')
-    assert segmenter_for('stcn') is permissive is not segmenter_for()
+    assert segmenter_for('stcn') is permissive is not shipped('research')
 
 
 def test_the_service_makes_a_mask_of_a_box_and_points_together(tmp_path):
