@@ -133,7 +133,7 @@ class Probe:
 
 
 def probe(topic: str, seconds: float) -> TopicReport:
-    """Listen to `topic` for `seconds`, after at most DISCOVERY_SECONDS for finding its publishers."""
+    """Listen to `topic` for `seconds`, after at most DISCOVERY_SECONDS to find who publishes."""
     rclpy.init()
     node = rclpy.create_node('stm_doctor')
     executor = SingleThreadedExecutor()
