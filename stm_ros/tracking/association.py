@@ -5,8 +5,9 @@
 Memory compares what things look like, so that the copy of a target is found with it. A candidate
 is a connected part of what looks like a target. Every part of it belongs to the nearest track whose
 gate it is in; what is in nobody's gate, while the target is where it was expected, is another
-thing. Where that is large enough it is a distractor: it gets a track of its own, and what is found
-there later is not the target's either. Where two tracks meet, both coast until they part.
+thing. So is a part apart that comes into the gate and is less like the references than the rest.
+What is large enough is a distractor: it gets a track of its own, and what is found there later is
+not the target's either. Where two tracks meet, both coast until they part.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
