@@ -19,6 +19,7 @@ import cv2
 from stm_ros.cli.main import main as stm
 from stm_ros.cli.window import Selection
 from stm_ros.cli.window import proposal
+from stm_ros.inference.prompting import segmenter_for
 from stm_ros.vision.image_files import read_image
 from stm_ros.vision.image_files import write_image
 from stm_ros.vision.overlay import contact_sheet
@@ -65,7 +66,7 @@ def main() -> int:
     left, top, width, height = BOX
     selection.press(left, top)
     selection.release(left + width - 1, top + height - 1)
-    write_image(IMAGES / 'tutorial_box.jpg', proposal(first, selection))
+    write_image(IMAGES / 'tutorial_box.jpg', proposal(first, selection, segmenter_for()))
     box = ','.join(map(str, BOX))
     status = stm(['track', 'demo', '--box', box, '--label', 'cup', '--out', str(OUT / 'cup')])
     if status:
