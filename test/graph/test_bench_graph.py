@@ -21,7 +21,7 @@ def test_the_node_measured_from_a_second_process(tmp_path):
     figures = json.loads((tmp_path / 'graph.json').read_text())
     assert figures['settings']['size'] == '160x120' and figures['start']['to_first_mask_s'] > 0
     calm, camera = figures['unhurried'], figures['camera']
-    assert 0 < calm['tracker_step_p50_ms'] < calm['stamp_to_publish_p50_ms']
+    assert calm['tracker_step_p50_ms'] > 0 and calm['outside_tracker_p50_ms'] > 0
     assert calm['stamp_to_publish_p50_ms'] <= calm['stamp_to_publish_p99_ms']
     assert 0 < calm['outside_tracker_share'] < 1
     assert camera['frames'] == 6 >= camera['answered'] > 0
