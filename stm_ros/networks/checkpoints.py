@@ -30,6 +30,7 @@ _SHIPPED = Path(__file__).resolve().parent.parent / 'weights'
 SHIPPED_BY_NAME = {
     'research': _SHIPPED / 'stm_lite.safetensors',
     'permissive': _SHIPPED / 'stm_lite_permissive.safetensors'}
+#: what load_network() takes where no weights are named
 SHIPPED_WEIGHTS = SHIPPED_BY_NAME[DEFAULT_WEIGHTS]
 OFFICIAL_WEIGHTS_HELP = published(STM.name).where
 _NAMES_IN_MESSAGE = 5

@@ -184,10 +184,11 @@ def _reached(mask: np.ndarray, place: Motion, sighting: Sighting) -> np.ndarray:
     if box is None:
         return mask
     rows, columns = _slices(box)
-    numbers, parts = Cells.of_pixels(box).parts_of(mask[rows, columns])
+    cells = Cells.of_pixels(box)
+    numbers, parts = cells.parts_of(mask[rows, columns])
     if len(parts) < 2:
         return mask
-    inside = Cells.of_pixels(box).distance(place) <= GATE
+    inside = cells.distance(place) <= GATE
     reached = np.unique(numbers[inside & mask[rows, columns]])
     reached = reached[~_is_intruder(numbers, box, sighting)[reached]]
     if len(reached) in (0, len(parts)):
